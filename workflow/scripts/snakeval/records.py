@@ -1,0 +1,168 @@
+"""The records that flow between rules, and how they are read and written.
+
+Every file is written under a temporary name and renamed, so a reader sees the old file or the new one
+and never a part. Numbers that were not measured are None, never 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
+
+from snakeval.errors import StorageError
+
+FinishReason = Literal["stop", "length", "error"]
+State = Literal["correct", "wrong", "incomplete", "unscored"]
+
+
+class Sample(TypedDict):
+    """One normalised dataset row, the same for every model."""
+
+    id: str
+    inputs: dict[str, Any]  # what a prompt template may use
+    target: Any  # the reference answer, None where the dataset has none
+    metadata: dict[str, Any]  # what the scorer needs and the model must not see
+
+
+class Prompt(TypedDict):
+    """One line of `prompts.jsonl`: what was sent."""
+
+    id: str
+    repeat: int
+    text: str
+    token_ids: list[int]
+
+
+class Prediction(TypedDict):
+    """One line of `predictions.jsonl`. Token counts are numbers of tokens."""
+
+    id: str
+    repeat: int
+    completion: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    cut_tokens: int
+    error: NotRequired[str]
+
+
+class Timing(TypedDict):
+    """One line of a pair's `timings.jsonl`, in seconds."""
+
+    id: str
+    repeat: int
+    latency_s: float | None
+    ttft_s: float | None
+
+
+class Score(TypedDict):
+    """One line of `scores.jsonl`; `value` lies in 0..1 and is None for an unscored sample."""
+
+    id: str
+    repeat: int
+    state: State
+    value: float | None
+    answer: str | None
+    target: Any
+    detail: dict[str, Any]
+
+
+class Metric(TypedDict):
+    """A number with its 95 % interval and the count of samples it stands on."""
+
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def fingerprint(value: Any) -> str:
+    """Return the first 12 hex digits of the SHA-256 of `value`'s canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StorageError.from_os_error(error, path) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically; folders are made.
+
+    Raises:
+        StorageError: the disk is full, the folder is read-only, …; `path` is as it was before.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError.from_os_error(error, path) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one record, readable by people: sorted keys, indented."""
+    write_text(path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one record a line."""
+    write_text(path, "".join(canonical_json(row) + "\n" for row in rows))
+
+
+def read_json(path: Path) -> Any:
+    """Read one record.
+
+    Raises:
+        StorageError: missing, unreadable, or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+    except OSError as error:
+        raise StorageError.from_os_error(error, path) from error
+    except ValueError as error:
+        raise StorageError(
+            str(path), str(error), "a JSON file", "Delete it and run the same command again."
+        ) from error
+
+
+def read_jsonl(path: Path) -> Iterator[Any]:
+    """Read one record a line.
+
+    Raises:
+        StorageError: missing, unreadable, or a line that is not JSON (its number is named).
+    """
+    try:
+        with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise StorageError(
+                        f"{path}, line {number}",
+                        str(error),
+                        "one JSON object",
+                        "Delete the file and run the same command again.",
+                    ) from error
+    except OSError as error:
+        raise StorageError.from_os_error(error, path) from error
