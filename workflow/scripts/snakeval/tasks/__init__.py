@@ -1,0 +1,162 @@
+"""Task types: what a dataset row must hold, how an answer is judged, and which numbers come out.
+
+A task type is one module of this package with a `TASK` in it; the module's name is the name used in
+`config/datasets.yaml`. These modules are imported while the Snakefile is parsed, so they import
+nothing heavy at module level.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar
+
+from snakeval.errors import ConfigError, SnakevalError, SourceError, near, one_line
+from snakeval.records import Metric, Sample, Score
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One answer to be judged.
+
+    Args:
+        sample: the problem.
+        text: the model's answer without its thoughts.
+        continuation: whether the model was asked to go on from the prompt (a completion), so that
+            the text belongs behind the prompt as it is.
+    """
+
+    sample: Sample
+    text: str
+    continuation: bool
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge says about one attempt.
+
+    Args:
+        value: 0..1, or None where the judge itself failed.
+        answer: the answer as extracted; None where the text holds none.
+        detail: reasons for people, the same in every run: no durations, addresses or paths.
+        seconds: how long judging took; None where nothing was run.
+    """
+
+    value: float | None
+    answer: str | None
+    detail: dict[str, Any]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judgements of a batch, in the order of its attempts, and how its programs were run.
+
+    `sandbox` is None where nothing was run.
+    """
+
+    judgements: list[Judgement]
+    sandbox: dict[str, Any] | None = None
+
+
+class Task(ABC):
+    """A task type. `version` is raised whenever the same answer may be judged differently."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    roles: ClassVar[tuple[str, ...]]  # field roles that a dataset entry must map to a column
+    optional_roles: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[tuple[str, ...]]  # the variables that a prompt template may use
+
+    @abstractmethod
+    def normalise(self, row: Mapping[str, Any], fields: Mapping[str, str], where: str) -> Sample:
+        """Turn one dataset row into a sample.
+
+        Args:
+            row: column → value, as the dataset has it; may hold anything.
+            fields: role → column.
+            where: file or dataset and row, for error messages.
+
+        Raises:
+            SourceError: a column is missing or holds something else than the task needs.
+        """
+
+    @abstractmethod
+    def judge(
+        self, attempts: Sequence[Attempt], scoring: Mapping[str, Any], sandbox: str | None
+    ) -> Judged:
+        """Judge a batch.
+
+        Args:
+            attempts: the answers, in any order.
+            scoring: the dataset's `scoring` block (limits and the like).
+            sandbox: the run's `sandbox` setting; None takes the safest way there is.
+        """
+
+    @abstractmethod
+    def metrics(self, scores: Sequence[Score], repeats: int) -> dict[str, Metric]:
+        """Return every metric of the task over all samples and repeats of a pair."""
+
+
+def names() -> list[str]:
+    """Return the names of all task types, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def get(name: str) -> Task:
+    """Return the task type called `name`.
+
+    Raises:
+        ConfigError: there is none; near matches are named.
+    """
+    if name not in names():
+        error = SnakevalError("task", repr(name), "a task type", near(name, names()))
+        raise ConfigError([error])
+    task: Task = import_module(f"{__name__}.{name}").TASK
+    return task
+
+
+def text_field(row: Mapping[str, Any], fields: Mapping[str, str], role: str, where: str) -> str:
+    """Return the text in the column that `fields` gives for `role`.
+
+    Raises:
+        SourceError: the column is missing, or does not hold text.
+    """
+    column = fields[role]
+    if column not in row:
+        columns = ", ".join(map(str, row)) or "none"
+        raise SourceError(
+            f"{where}, field {role}",
+            one_line(f"no column {column!r} (columns: {columns})"[:500]),
+            "a column that holds it",
+            f"Correct fields.{role} of the dataset in config/datasets.yaml.",
+        )
+    value = row[column]
+    if not isinstance(value, str):
+        raise SourceError(
+            f"{where}, field {role}",
+            one_line(f"{type(value).__name__} {value!r}"[:200]) + f" in column {column!r}",
+            "text",
+            f"Correct the row, or fields.{role} of the dataset in config/datasets.yaml.",
+        )
+    return value
+
+
+def id_field(row: Mapping[str, Any], fields: Mapping[str, str], where: str) -> str:
+    """Return the row's id as text; whole numbers are taken too.
+
+    Raises:
+        SourceError: the column is missing, or holds neither a non-empty text nor a whole number.
+    """
+    value = row.get(fields["id"])
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    text = text_field(row, fields, "id", where)
+    if not text.strip():
+        raise SourceError(
+            f"{where}, field id", "an empty text", "an id", "Give every row an id of its own."
+        )
+    return text
