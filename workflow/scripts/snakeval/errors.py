@@ -1,12 +1,12 @@
 """Errors that a user can mend, each printed as one line: where · got · expected · what to do.
 
-    SnakevalError
-    ├── ConfigError    configuration or registry (may carry many lines: all errors are shown at once)
-    ├── SourceError    a dataset or model that cannot be had
-    ├── PromptError    tokenizer, template or prompt
-    ├── EngineError    the engine does not start, stops, or cannot take the model
-    ├── SandboxError   no safe way to run model-written code
-    └── StorageError   a file that cannot be read or written (full disk, read-only folder, broken record)
+SnakevalError
+├── ConfigError    configuration or registry (may carry many lines: all errors are shown at once)
+├── SourceError    a dataset or model that cannot be had
+├── PromptError    tokenizer, template or prompt
+├── EngineError    the engine does not start, stops, or cannot take the model
+├── SandboxError   no safe way to run model-written code
+└── StorageError   a file that cannot be read or written (full disk, read-only folder, broken record)
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class StorageError(SnakevalError):
             errno.EACCES: "Give yourself write permission there, then run the same command again.",
         }
         fix = remedies.get(error.errno or 0, "Mend it, then run the same command again.")
-        return cls(str(path), error.strerror or str(error), "a file that can be read and written", fix)
+        return cls(
+            str(path), error.strerror or str(error), "a file that can be read and written", fix
+        )
 
 
 def one_line(text: str) -> str:

@@ -109,7 +109,9 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+            with temporary.open(
+                "w", encoding="utf-8", errors="surrogatepass", newline="\n"
+            ) as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

@@ -1,0 +1,92 @@
+"""The interface behind which an engine answers requests.
+
+An engine lives in a process of its own (`engine.host`), started and watched by the generate job
+(`engine.supervisor`). A registry entry names it: `engine: vllm`, or `engine: package.module:Class`
+for any other class that fits `Engine`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from snakeval.errors import EngineError
+from snakeval.records import FinishReason
+
+NAMED_ENGINES = {"vllm": "snakeval.engine.vllm_engine:VllmEngine"}
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What an engine needs to start. Paths are absolute or relative to the working directory."""
+
+    model_path: str
+    tokenizer_path: str
+    model: dict[str, Any]  # the registry entry
+    seed: int
+    device: str  # "cuda" or "cpu"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One thing asked of the engine: prompt (token ids) and sampling parameters."""
+
+    hash: str
+    token_ids: list[int]
+    sampling: dict[str, Any]  # temperature, top_p, …, max_tokens, stop, seed
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A finished request. Times in seconds, from the moment the engine took the request up."""
+
+    hash: str
+    completion: str
+    finish_reason: FinishReason
+    completion_tokens: int
+    latency_s: float | None = None
+    ttft_s: float | None = None
+    error: str | None = None
+
+
+class Engine(Protocol):
+    """Answers requests in one continuous batch; constructing it loads the model."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        """Load the model.
+
+        Raises:
+            Exception: anything; its text becomes the reason why the model's pairs failed.
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is known after the start: `versions`, `arguments`, `seconds`, `memory`."""
+
+    def submit(self, request: Request) -> None:
+        """Queue a request.
+
+        Raises:
+            ValueError: this request cannot be answered (the others can).
+        """
+
+    def step(self) -> list[Answer]:
+        """Advance the batch by one step and return the requests that it finished."""
+
+
+def load_engine(name: str) -> type[Engine]:
+    """Return the engine class that a registry entry names.
+
+    Raises:
+        EngineError: there is no such module or class.
+    """
+    module_name, _, class_name = NAMED_ENGINES.get(name, name).partition(":")
+    try:
+        return cast("type[Engine]", getattr(importlib.import_module(module_name), class_name))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise EngineError(
+            f"engine {name}",
+            str(error),
+            "an importable package.module:Class",
+            "Install what it needs, or correct `engine:` in config/models.yaml.",
+        ) from error

@@ -1,0 +1,134 @@
+"""The predictions job: a pair's files from the journal, without anything heavy."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+from snakeval import __version__, journal
+from snakeval.errors import EngineError, StorageError
+from snakeval.records import (
+    Prediction,
+    Prompt,
+    Timing,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
+from snakeval.registry import Pair, Run
+
+
+def write_predictions(
+    run: Run, pair: Pair, status_path: Path, requests_folder: Path, output: Path
+) -> None:
+    """Write `predictions.jsonl`, `prompts.jsonl`, `timings.jsonl` and `meta.json` of a pair.
+
+    Args:
+        run: the resolved run.
+        pair: the pair.
+        status_path: the engine's status file, `{pairs: {dataset: {key, status, reason}}, log}`.
+        requests_folder: holds `{dataset}.jsonl`, the pair's requests in order.
+        output: the pair's folder.
+
+    Raises:
+        EngineError: the pair was not generated; the reason is the engine's.
+        StorageError: an answer is missing from the journal, or a file cannot be written.
+    """
+    status = read_json(status_path)
+    mine = status["pairs"].get(
+        pair.dataset, {"key": None, "status": "failed", "reason": "it was not tried"}
+    )
+    if mine["status"] != "ok" or mine["key"] != pair.key:
+        raise EngineError(
+            f"pair {pair.model}/{pair.dataset}",
+            str(mine["reason"]),
+            "answers",
+            f"Log: {status['log']}. The next run tries this pair again.",
+        )
+    answers = {
+        record["request"]: record
+        for record in journal.read_journal(journal.journal_path(pair.model, pair.dataset))
+    }
+    predictions: list[Prediction] = []
+    prompts: list[Prompt] = []
+    timings: list[Timing] = []
+    used: dict[str, None] = {}  # a set in order
+    for line in read_jsonl(requests_folder / f"{pair.dataset}.jsonl"):
+        answer = answers.get(line["request"])
+        if answer is None:
+            raise StorageError(
+                str(journal.journal_path(pair.model, pair.dataset)),
+                f"no answer to request {line['request']} (sample {line['id']})",
+                "an answer to each request",
+                "Run the same command again; only what is missing is asked.",
+            )
+        name: dict[str, Any] = {"id": line["id"], "repeat": line["repeat"]}
+        prediction: dict[str, Any] = name | {
+            "completion": answer["completion"],
+            "finish_reason": answer["finish_reason"],
+            "prompt_tokens": len(line["token_ids"]),
+            "completion_tokens": answer["completion_tokens"],
+            "cut_tokens": line["cut_tokens"],
+        }
+        if "error" in answer:
+            prediction["error"] = answer["error"]
+        predictions.append(prediction)  # type: ignore[arg-type]
+        prompts.append(name | {"text": line["text"], "token_ids": line["token_ids"]})  # type: ignore[arg-type]
+        timings.append(name | {"latency_s": answer["latency_s"], "ttft_s": answer["ttft_s"]})  # type: ignore[arg-type]
+        if answer["session"]:
+            used[answer["session"]] = None
+    write_json(output / "meta.json", meta(run, pair, predictions, list(used)))
+    write_jsonl(output / "prompts.jsonl", prompts)
+    write_jsonl(output / "timings.jsonl", timings)
+    write_jsonl(output / "predictions.jsonl", predictions)
+
+
+def meta(run: Run, pair: Pair, predictions: list[Prediction], used: list[str]) -> dict[str, Any]:
+    """Return how a pair's predictions came about: spec, versions, engine, seconds, tokens, memory, energy.
+
+    Seconds and memory are those of the last engine that answered for this pair; `engine_starts` lists all
+    of them. An engine answers all pairs of its model in one batch, so its seconds are theirs together.
+    """
+    sessions: dict[str, dict[str, Any]] = {}
+    for record in journal.read_journal(journal.sessions_path(pair.model)):
+        merged = sessions.setdefault(record["session"], {})
+        merged.update({name: value for name, value in record.items() if name != "event"})
+    starts = [sessions[name] for name in used if name in sessions]
+    last: dict[str, Any] = starts[-1] if starts else {}
+    seconds = last.get("seconds", {})
+    joules = [start.get("joules") for start in starts]
+    return {
+        "spec": run.spec(pair.model, pair.dataset),
+        "key": pair.key,
+        "model_commit": read_json(run.model_status(pair.model))["commit"],
+        "dataset_revision": read_json(run.dataset_status(pair.dataset))["revision"],
+        "versions": {
+            "snakeval": __version__,
+            "python": platform.python_version(),
+            **last.get("versions", {}),
+        },
+        "engine_arguments": last.get("arguments"),
+        "device": last.get("device"),
+        "gpu": last.get("gpu"),
+        "kernels": last.get("kernels"),
+        "seconds": {
+            "import": seconds.get("import"),
+            "start": seconds.get("start"),
+            "compile": last.get("compile_s"),
+            "load": last.get("load_s"),
+            "generate": last.get("generate_s"),
+        },
+        "tokens": {
+            "prompt": sum(prediction["prompt_tokens"] for prediction in predictions),
+            "completion": sum(prediction["completion_tokens"] for prediction in predictions),
+        },
+        "memory": {
+            "peak_bytes": last.get("peak_bytes"),
+            "weights_bytes": last.get("weights_bytes"),
+            "kv_cache_tokens": last.get("kv_cache_tokens"),
+        },
+        "joules": sum(joules) if joules and None not in joules else None,  # type: ignore[arg-type]
+        "engine_starts": starts,
+    }
