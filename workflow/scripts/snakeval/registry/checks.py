@@ -1,0 +1,148 @@
+"""What the schemas cannot say: that entries fit their task, each other, and the files around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.meta
+
+from snakeval import tasks
+from snakeval.errors import SnakevalError, near
+from snakeval.registry.schema import show
+
+Entry = Mapping[str, Any]
+
+
+def dataset(entry: Entry, where: str) -> Iterator[SnakevalError]:
+    """Yield what is wrong with a dataset entry by itself: task, fields, prompt templates, truncation."""
+    if entry["task"] not in tasks.names():
+        yield SnakevalError(
+            f"{where}.task",
+            show(entry["task"]),
+            "a task type",
+            near(entry["task"], tasks.names()),
+        )
+        return
+    task = tasks.get(entry["task"])
+    roles = (*task.roles, *task.optional_roles)
+    for role in task.roles:
+        if role not in entry["fields"]:
+            yield SnakevalError(
+                f"{where}.fields.{role}",
+                "nothing",
+                "the name of a column",
+                f"{task.name} needs it: name the column that holds it.",
+            )
+    for role in entry["fields"]:
+        if role not in roles:
+            yield SnakevalError(
+                f"{where}.fields.{role}",
+                "an unknown role",
+                f"a role of {task.name}",
+                near(role, roles),
+            )
+    for style, text in entry["prompt"].items():
+        yield from _template(text, f"{where}.prompt.{style}", task.inputs)
+    if entry["truncate"] is not None and entry["truncate"] not in task.inputs:
+        yield SnakevalError(
+            f"{where}.truncate",
+            show(entry["truncate"]),
+            f"an input of {task.name}, or null",
+            near(entry["truncate"], task.inputs),
+        )
+    if len(entry["sources"]) > 1 and entry["samples_sha256"] is None:
+        yield SnakevalError(
+            f"{where}.samples_sha256",
+            "null beside several sources",
+            "a SHA-256",
+            "Fetch from one source first; 'sha256' in results/datasets/ then holds it.",
+        )
+
+
+def _template(text: str, where: str, inputs: tuple[str, ...]) -> Iterator[SnakevalError]:
+    """Yield why a prompt template cannot work: malformed, or asking for what a sample does not have."""
+    try:
+        names = jinja2.meta.find_undeclared_variables(jinja2.Environment().parse(text))
+    except jinja2.TemplateSyntaxError as error:
+        yield SnakevalError(
+            f"{where}, line {error.lineno}",
+            error.message or "a syntax error",
+            "a Jinja template",
+            "Correct the line; literal braces are written {{ '{{' }}.",
+        )
+        return
+    for name in sorted(names - set(inputs)):
+        yield SnakevalError(where, f"the variable {name}", "a sample's input", near(name, inputs))
+    if not names & set(inputs):
+        yield SnakevalError(
+            where,
+            "a template without any input",
+            "one that uses a sample's input",
+            near("", inputs),
+        )
+
+
+def model(entry: Entry, where: str, root: Path) -> Iterator[SnakevalError]:
+    """Yield what is wrong with a model entry by itself."""
+    template = entry["chat_template"]
+    if template is None:
+        return
+    if entry["prompt_style"] == "completion":
+        yield SnakevalError(
+            f"{where}.chat_template",
+            show(template),
+            "null for a completion model",
+            "Remove it, or set prompt_style: chat.",
+        )
+    elif (root / template).is_file():
+        try:
+            jinja2.Environment().parse((root / template).read_text(encoding="utf-8"))
+        except jinja2.TemplateSyntaxError as error:
+            yield SnakevalError(
+                f"{where}.chat_template: {template}, line {error.lineno}",
+                error.message or "a syntax error",
+                "a Jinja template",
+                "Correct the file.",
+            )
+        except UnicodeDecodeError:
+            yield SnakevalError(
+                f"{where}.chat_template: {template}",
+                "bytes that are not UTF-8",
+                "text",
+                "Save it as UTF-8.",
+            )
+
+
+def pair(
+    model_name: str, model: Entry, dataset_name: str, dataset: Entry
+) -> Iterator[SnakevalError]:
+    """Yield why a model cannot answer a dataset."""
+    style = model["prompt_style"]
+    if style not in dataset["prompt"]:
+        yield SnakevalError(
+            f"config/datasets.yaml: datasets.{dataset_name}.prompt",
+            " and ".join(dataset["prompt"]),
+            f"{style}, the prompt_style of {model_name}",
+            f"Add a {style} template, or exclude the model or the dataset.",
+        )
+    if dataset["max_tokens"] >= model["max_model_len"]:
+        yield SnakevalError(
+            f"config/models.yaml: models.{model_name}.max_model_len",
+            str(model["max_model_len"]),
+            f"more than the {dataset['max_tokens']} answer tokens of {dataset_name}",
+            f"Lower max_tokens of {dataset_name}, or exclude one of the two.",
+        )
+
+
+def sampling(name: str, model: Entry, repeats: int) -> Iterator[SnakevalError]:
+    """Yield why several answers to one prompt would all be the same."""
+    if repeats > 1 and model["sampling"]["temperature"] == 0:
+        yield SnakevalError(
+            f"config/models.yaml: models.{name}.sampling.temperature",
+            f"0 with repeats={repeats}",
+            "more than 0 where answers are repeated",
+            "Set a temperature (0.2 to 0.8 is usual for pass@k), or repeats=1.",
+        )

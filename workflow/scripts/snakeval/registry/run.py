@@ -1,0 +1,143 @@
+"""The resolved run: what the Snakefile decides and every job reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from snakeval.errors import StorageError
+from snakeval.records import fingerprint, read_json, write_json
+from snakeval.registry import spec
+
+PREDICTION_FILES = ("predictions.jsonl", "prompts.jsonl", "timings.jsonl", "meta.json")
+SCORE_FILES = ("scores.jsonl", "metrics.json", "timings.jsonl")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One model × one dataset. `key` names its predictions, `scorer` its scores, `part` its engine start."""
+
+    model: str
+    dataset: str
+    key: str
+    scorer: str
+    part: int
+
+    def folder(self) -> Path:
+        """Return the folder of the pair's predictions, below the working directory."""
+        return Path("results", "pairs", self.model, self.dataset, self.key)
+
+    def score_folder(self) -> Path:
+        """Return the folder of the pair's scores, below the working directory."""
+        return self.folder() / f"score-{self.scorer}"
+
+    def has_predictions(self, root: Path = Path()) -> bool:
+        """Whether all files of the predictions are there."""
+        return all((root / self.folder() / name).exists() for name in PREDICTION_FILES)
+
+    def has_scores(self, root: Path = Path()) -> bool:
+        """Whether all files of the scores are there."""
+        return all((root / self.score_folder() / name).exists() for name in SCORE_FILES)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The selected entries with all defaults filled in, their pairs in registry order, and the settings.
+
+    Besides the registry's own keys an entry holds `source_id` (names the fetched files) and `identity`
+    (content and revisions of what it is made from).
+    """
+
+    models: dict[str, dict[str, Any]]
+    datasets: dict[str, dict[str, Any]]
+    pairs: tuple[Pair, ...]
+    settings: dict[str, Any]
+    left_out: tuple[dict[str, Any], ...] = field(default=())
+
+    def spec(self, model: str, dataset: str) -> dict[str, Any]:
+        """Return everything that the pair's predictions depend on; its fingerprint is the key."""
+        return spec.predictions(
+            model, self.models[model], dataset, self.datasets[dataset], self.settings
+        )
+
+    def key(self, model: str, dataset: str) -> str:
+        """Return the fingerprint of the pair's spec."""
+        return fingerprint(self.spec(model, dataset))
+
+    def pair(self, model: str, dataset: str) -> Pair:
+        """Return one of the run's pairs.
+
+        Raises:
+            StorageError: the run does not hold it.
+        """
+        for pair in self.pairs:
+            if (pair.model, pair.dataset) == (model, dataset):
+                return pair
+        raise StorageError(
+            f"pair {model} on {dataset}",
+            "a run that does not hold it",
+            "one of the run's pairs",
+            "Give the run that was made for it.",
+        )
+
+    def model_status(self, model: str) -> Path:
+        """Return the status file of a fetched model, below the working directory."""
+        return Path("results", "models", model, f"{self.models[model]['source_id']}.json")
+
+    def dataset_status(self, dataset: str) -> Path:
+        """Return the status file of a fetched dataset, below the working directory."""
+        return self.samples(dataset).with_suffix(".json")
+
+    def samples(self, dataset: str) -> Path:
+        """Return the normalised samples of a fetched dataset, below the working directory."""
+        return Path("results", "datasets", dataset, f"{self.datasets[dataset]['source_id']}.jsonl")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the run as one JSON record."""
+        return {
+            "models": self.models,
+            "datasets": self.datasets,
+            "pairs": [
+                [pair.model, pair.dataset, pair.key, pair.scorer, pair.part] for pair in self.pairs
+            ],
+            "settings": self.settings,
+            "left_out": list(self.left_out),
+        }
+
+    def save(self, root: Path) -> Path:
+        """Write the run below `root`, unless it is there; return its path below `root`.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        record = {"order": [list(self.models), list(self.datasets)], **self.to_json()}
+        path = Path("results", "runs", f"{fingerprint(record)}.json")
+        if not (root / path).exists():
+            write_json(root / path, record)
+        return path
+
+
+def read_run(path: Path) -> Run:
+    """Read a run that `Run.save` wrote.
+
+    Raises:
+        StorageError: missing, broken, or not a run.
+    """
+    record = read_json(path)
+    try:
+        models, datasets = record["order"]
+        return Run(
+            models={name: record["models"][name] for name in models},
+            datasets={name: record["datasets"][name] for name in datasets},
+            pairs=tuple(Pair(*pair) for pair in record["pairs"]),
+            settings=record["settings"],
+            left_out=tuple(record["left_out"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StorageError(
+            str(path),
+            f"no run ({error!r})",
+            "a file that snakemake wrote",
+            "Delete it and run the same command again.",
+        ) from error

@@ -1,0 +1,95 @@
+"""What predictions and scores depend on: canonical values, whose fingerprints are part of the paths.
+
+Not in a spec: memory, batch and time limits, paths, titles, licences. They change no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from snakeval.records import fingerprint
+
+# Raised whenever rows are normalised, prompts rendered, requests made or answers read in another way.
+GENERATOR_VERSION = 1
+
+Entry = Mapping[str, Any]
+
+
+def predictions(
+    model_name: str, model: Entry, dataset_name: str, dataset: Entry, settings: Entry
+) -> dict[str, Any]:
+    """Return the spec of a pair's predictions.
+
+    `spec["model"]` holds what makes the model answer as it does, prompt and sampling apart. The names
+    are in it so that no two pairs ever share a key.
+    """
+    style = model["prompt_style"]
+    return {
+        "generator": GENERATOR_VERSION,
+        "pair": [model_name, dataset_name],
+        "model": model_part(model),
+        "dataset": {"content": dataset["identity"], "task": dataset["task"]},
+        "prompt": {
+            "style": style,
+            "text": dataset["prompt"][style],
+            "truncate": dataset["truncate"],
+            "chat_template": model["identity"]["chat_template"],
+            "template_arguments": model["template_arguments"],
+            "system_prompt": model["system_prompt"],
+        },
+        "sampling": {
+            **model["sampling"],
+            "max_tokens": dataset["max_tokens"],
+            "stop": dataset["stop"][style],
+            "seed": settings["seed"],
+        },
+        "limit": settings["limit"],
+        "repeats": settings["repeats"],
+    }
+
+
+def model_part(model: Entry) -> dict[str, Any]:
+    """Return what of a model changes its answer to the same token ids."""
+    names = ("quantization", "dtype", "max_model_len", "gpus", "engine", "engine_arguments")
+    return {
+        "source": model["identity"]["source"],
+        "tokenizer": model["identity"]["tokenizer"],
+        **{name: model[name] for name in names},
+    }
+
+
+def scorer(model: Entry, dataset: Entry, task_version: int) -> str:
+    """Return the fingerprint of what a pair's scores depend on besides its predictions."""
+    names = ("task", "fields", "scoring", "metric")
+    return fingerprint(
+        {
+            "version": task_version,
+            "thinking": model["thinking"],
+            **{name: dataset[name] for name in names},
+        }
+    )
+
+
+def model_source(identity: Entry) -> str:
+    """Return the fingerprint of what a fetched model depends on."""
+    return fingerprint({name: identity[name] for name in ("source", "tokenizer")})
+
+
+def dataset_source(dataset: Entry, sources: list[Any], pinned: str | None) -> str:
+    """Return the fingerprint of what the fetched samples depend on: where from, and how read.
+
+    Args:
+        dataset: the entry.
+        sources: the identities of its sources, or of the file in data_dir that comes first.
+        pinned: the SHA-256 that the samples must have.
+    """
+    return fingerprint(
+        {
+            "generator": GENERATOR_VERSION,
+            "sources": sources,
+            "pinned": pinned,
+            "task": dataset["task"],
+            "fields": dataset["fields"],
+        }
+    )
