@@ -210,7 +210,7 @@ class _Worker:
         with far_end:
             self._process = subprocess.Popen(
                 [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", str(script), self._level],
-                stdin=far_end,
+                stdin=far_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=environment,
                 cwd="/",

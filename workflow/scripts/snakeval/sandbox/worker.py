@@ -16,7 +16,7 @@ Level "none" has the limits and an own process group, but neither namespaces nor
 """
 
 # Paths here are the kernel's: plain text.
-# ruff: noqa: PTH
+# ruff: noqa: PTH103, PTH112, PTH114, PTH115, PTH116, PTH118, PTH120, PTH123, PTH208, PTH211
 from __future__ import annotations
 
 import ctypes
