@@ -1,0 +1,38 @@
+# snakeval: which language model answers which benchmark, and how well.
+#
+#   snakemake --cores 1 --resources gpu=1        everything that is missing (add -n to see what and why)
+#   snakemake redo --cores 1 --config models=…   drop pairs, so that the next run makes them anew
+#
+# results/datasets, results/models             what was fetched               rules/fetch.smk
+# results/engines (temporary), results/journal  one engine start per model     rules/generate.smk
+# results/pairs/{model}/{dataset}/{key}         predictions and scores         rules/generate.smk, score.smk
+# results/summary, reports                      tables and the report          rules/report.smk
+#
+# {key}, {source} and {scorer} are fingerprints of what a file depends on: if it exists, it is right.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/generate.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/redo.smk"
+
+
+rule all:
+    """Every pair's files and the report."""
+    default_target: True
+    input:
+        plan.pair_files,
+        "reports/index.html",
+
+
+onsuccess:
+    plan.finish()
+
+
+onerror:
+    plan.close()

@@ -1,0 +1,22 @@
+rule score:
+    """Judge a pair's answers; model-written programs run in a sandbox."""
+    input:
+        samples=plan.samples,
+        predictions="results/pairs/{model}/{dataset}/{key}/predictions.jsonl",
+    output:
+        "results/pairs/{model}/{dataset}/{key}/score-{scorer}/scores.jsonl",
+        "results/pairs/{model}/{dataset}/{key}/score-{scorer}/metrics.json",
+        "results/pairs/{model}/{dataset}/{key}/score-{scorer}/timings.jsonl",
+    log:
+        "results/logs/score/{model}.{dataset}.{key}.{scorer}.log",
+    wildcard_constraints:
+        key=plan.missing_scores,
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        run=plan.path,
+        folder="results/pairs/{model}/{dataset}/{key}/score-{scorer}",
+    shell:
+        "python workflow/scripts/score.py --run {params.run} --model {wildcards.model}"
+        " --dataset {wildcards.dataset} --key {wildcards.key} --samples {input.samples}"
+        " --predictions {input.predictions} --output-folder {params.folder} 2>&1 | tee {log}"

@@ -1,0 +1,264 @@
+"""What the rules ask while Snakemake reads them: which files a run needs, and which of them are missing.
+
+A key is part of a pair's path, so a file that exists is right. `predictions`, `score` and the fetch
+rules therefore admit only what is missing: an existing file has no producer, and nothing makes it stale.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from snakeval.errors import ConfigError, SnakevalError, StorageError
+from snakeval.records import read_json
+from snakeval.registry import Pair, Run, load
+from snakeval.registry.run import PREDICTION_FILES, SCORE_FILES
+
+REPORT = Path("reports/index.html")
+RUNNING = Path("results/.running")
+PROCESS_VARIABLE = "SNAKEVAL_WORKFLOW_PID"
+
+
+class Plan:
+    """A run and the files around it, as input functions and wildcard constraints.
+
+    Args:
+        run: the resolved run.
+        path: where it was saved, for the jobs.
+        root: the working directory.
+    """
+
+    def __init__(self, run: Run, path: Path, root: Path = Path()) -> None:
+        self.run, self.path = run, str(path)
+        self._started = time.time()
+        self._pairs = {(pair.model, pair.dataset): pair for pair in run.pairs}
+        unanswered = [pair for pair in run.pairs if not pair.has_predictions(root)]
+        # Scores of predictions that are made anew are made anew too.
+        anew = {pair.key for pair in unanswered}
+        unscored = [pair for pair in run.pairs if pair.key in anew or not pair.has_scores(root)]
+        keys = [pair.key for pair in run.pairs]
+        self._unanswered: dict[tuple[str, int], list[Pair]] = {}
+        for pair in unanswered:
+            self._unanswered.setdefault((pair.model, pair.part), []).append(pair)
+        models = [run.model_status(model) for model in run.models]
+        samples = [run.samples(dataset) for dataset in run.datasets]
+        self.constraints = {
+            "model": "|".join(run.models),
+            "dataset": "|".join(run.datasets),
+            "part": "[0-9]+",
+            "key": "[0-9a-f]{12}",
+            "scorer": "[0-9a-f]{12}",
+        }
+        self.missing_keys = only([pair.key for pair in unanswered], keys)
+        self.missing_scores = only([pair.key for pair in unscored], keys)
+        self.missing_models = only(
+            [path.stem for path in models if not (root / path).exists()],
+            [path.stem for path in models],
+        )
+        self.missing_datasets = only(
+            [
+                path.stem
+                for path in samples
+                if not ((root / path).exists() and (root / path.with_suffix(".json")).exists())
+            ],
+            [path.stem for path in samples],
+        )
+        self.scores = [str(pair.score_folder() / "metrics.json") for pair in run.pairs]
+        self.pair_files = [
+            *(str(pair.folder() / name) for pair in unanswered for name in PREDICTION_FILES),
+            *(str(pair.score_folder() / name) for pair in unscored for name in SCORE_FILES),
+        ]
+
+    def engine_inputs(self, wildcards: Any) -> dict[str, list[str]]:
+        """Return what an engine start needs: its model, and the samples of its missing pairs."""
+        datasets = [
+            pair.dataset
+            for pair in self._unanswered.get((wildcards.model, int(wildcards.part)), ())
+        ]
+        return {
+            "model": [str(self.run.model_status(wildcards.model))],
+            "statuses": [str(self.run.dataset_status(dataset)) for dataset in datasets],
+            "samples": [str(self.run.samples(dataset)) for dataset in datasets],
+        }
+
+    def engine_outputs(self, wildcards: Any) -> dict[str, str]:
+        """Return what a pair's engine start leaves behind."""
+        pair = self._pairs[wildcards.model, wildcards.dataset]
+        stem = f"results/engines/{pair.model}/{pair.part}"
+        return {"status": f"{stem}.json", "requests": f"{stem}.requests"}
+
+    def samples(self, wildcards: Any) -> str:
+        """Return a dataset's normalised samples."""
+        return str(self.run.samples(wildcards.dataset))
+
+    def gpus(self, wildcards: Any) -> int:
+        """Return the number of GPUs of a model."""
+        return int(self.run.models[wildcards.model]["gpus"])
+
+    def close(self) -> None:
+        """Report on what is there after a run in which something failed."""
+        script = "workflow/scripts/close_run.py"
+        command = [sys.executable, script, "--run", self.path, "--since", str(self._started)]
+        subprocess.run(command, check=False)
+
+    def finish(self) -> None:
+        """Say where the report lies."""
+        if REPORT.exists() and REPORT.stat().st_mtime >= self._started:
+            print(f"Report: {REPORT}", file=sys.stderr)
+
+
+def only(wanted: Collection[str], known: Collection[str]) -> str:
+    """Return a regular expression that admits the wanted ones of the known hexadecimal names.
+
+    It says no more than it takes to tell them from the others, so it is short where few or nearly all
+    are wanted, and quick in every case. Names that are not known may match.
+    """
+    others = set(known) - set(wanted)
+    return _only([name for name in known if name not in others], sorted(others))
+
+
+def _only(wanted: list[str], others: list[str]) -> str:
+    if not wanted:
+        return "(?!)"
+    if not others:
+        return "[0-9a-f]+"
+    branches, free = [], ""
+    for digit in "0123456789abcdef":
+        inside = [name[1:] for name in wanted if name.startswith(digit)]
+        outside = [name[1:] for name in others if name.startswith(digit)]
+        if inside and outside:
+            branches.append(digit + _only(inside, outside))
+        elif inside:
+            free += digit
+    if free:
+        branches.append(f"[{free}][0-9a-f]*")
+    return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
+
+
+def start(workflow: Any, config: Mapping[str, Any]) -> Plan:
+    """Resolve the run and make the process ready for its jobs; called once by `common.smk`.
+
+    A user's mistake is printed as its lines alone and ends Snakemake with exit code 2.
+
+    Args:
+        workflow: Snakemake's workflow object.
+        config: what was given by --configfile and --config.
+    """
+    root = Path.cwd()
+    try:
+        if not Path(workflow.basedir).samefile(root):
+            raise SnakevalError(
+                "working directory",
+                str(root),
+                f"{workflow.basedir}, the repository's folder",
+                "Change there and run the same command again.",
+            )
+        run = load(config, root)
+        check_targets(targets(workflow), config)
+        if workflow.is_main_process:
+            hold(root)
+        _use_this_python()
+        return Plan(run, run.save(root))
+    except SnakevalError as error:
+        _refuse(error)
+
+
+def _refuse(error: SnakevalError) -> NoReturn:
+    """End Snakemake. An exception would be reported with the line of `common.smk`, which is no help."""
+    for line in str(error).splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+def targets(workflow: Any) -> list[str]:
+    """Return the targets that were named on the command line."""
+    settings = workflow.dag_settings
+    return [str(target) for target in settings.targets] if settings is not None else []
+
+
+def check_targets(names: Collection[str], config: Mapping[str, Any]) -> None:
+    """Refuse `redo` without a choice: it deletes.
+
+    Raises:
+        ConfigError: neither models nor datasets were given.
+    """
+    nested = config.get("run")
+    given = {**(nested if isinstance(nested, Mapping) else {}), **config}
+    if "redo" in names and not (given.get("models") or given.get("datasets")):
+        raise ConfigError(
+            [
+                SnakevalError(
+                    "redo",
+                    "neither models nor datasets",
+                    "the pairs to make anew",
+                    "For example: snakemake redo --cores 1 --config models=smollm2_135m datasets=humaneval",
+                )
+            ]
+        )
+
+
+def _use_this_python() -> None:
+    """Let `python` in shell commands be this interpreter, and jobs know the process they belong to."""
+    folder = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", "").split(os.pathsep)
+    if path[0] != folder:
+        os.environ["PATH"] = os.pathsep.join([folder, *path])
+    os.environ[PROCESS_VARIABLE] = str(os.getpid())
+
+
+_held: list[int] = []  # open for the life of the process: closing would let go of the lock
+
+
+def hold(root: Path) -> None:
+    """Mark that a Snakemake runs here, until this process ends; clean up if it is the only one.
+
+    Raises:
+        StorageError: `results/` cannot be written.
+    """
+    path = root / RUNNING
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        _held.append(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        else:
+            clear_left_overs(root)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except OSError as error:
+        raise StorageError.from_os_error(error, path) from error
+
+
+def clear_left_overs(root: Path) -> None:
+    """Remove what a killed run left and the next must not build on.
+
+    That is: the status files of engine starts, and those of fetches that failed or whose model is gone.
+    """
+    shutil.rmtree(root / "results" / "engines", ignore_errors=True)
+    for path in failed_fetches(root):
+        path.unlink(missing_ok=True)
+        path.with_suffix(".jsonl").unlink(missing_ok=True)
+
+
+def failed_fetches(root: Path) -> Iterator[Path]:
+    """Yield the status files of datasets and models that could not be had, or are not there any more."""
+    for path in root.glob("results/[dm]*s/*/*.json"):
+        if path.parts[-3] in ("datasets", "models") and re.fullmatch(r"[0-9a-f]{12}", path.stem):
+            try:
+                status = read_json(path)
+                gone = "path" in status and not (root / str(status["path"])).exists()
+                failed = status["status"] != "ok" or gone
+            except (StorageError, KeyError, TypeError):
+                failed = True
+            if failed:
+                yield path
