@@ -1,0 +1,33 @@
+"""Bring one model and its tokenizer here.
+
+    python workflow/scripts/fetch_model.py --run results/runs/0123456789ab.json \\
+        --model smollm2_135m --status results/models/smollm2_135m/ba9876543210.json
+
+A model that cannot be had leaves a status with the reason, and the exit code is 0, so that the
+other models go on.
+"""
+
+import argparse
+from pathlib import Path
+
+from snakeval.errors import run_cli
+from snakeval.registry import read_run
+from snakeval.sources import models, quiet_in_logs
+
+
+def main() -> None:
+    """Read the command line and fetch."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", required=True, type=Path, help="the resolved run")
+    parser.add_argument("--model", required=True, help="its name in the registry")
+    parser.add_argument("--status", required=True, type=Path, help="where the status goes")
+    arguments = parser.parse_args()
+    quiet_in_logs()
+    run = read_run(arguments.run)
+    models.fetch(arguments.model, run.models[arguments.model], arguments.status)
+
+
+if __name__ == "__main__":
+    run_cli(main)
