@@ -36,7 +36,7 @@ from typing import Any, Self
 
 from snakeval.errors import SandboxError, one_line
 
-UNSAFE = "unsafe_no_isolation"  # the value of the setting `sandbox` that allows level "none"
+UNSAFE = "unsafe_no_isolation"  # the setting that allows level "none"
 START_S = 60.0  # seconds in which a worker must have come up
 REPLY_S = 60.0  # seconds beyond a program's own limit in which its outcome must be there
 MAX_TEXT = 2_000  # characters
@@ -99,26 +99,21 @@ class Sandbox:
     """A pool of workers; a context manager. `level` is "namespaces", or "none" where that was allowed.
 
     Args:
-        setting: the run's `sandbox` setting. None and "auto" take the safest level and refuse to
-            run without one; `UNSAFE` runs programs without isolation where there is no safe level.
+        allow_unsafe: run programs without isolation where the machine allows no safe level.
         workers: programs at a time; None takes one per core that this process may use.
 
     Raises:
-        SandboxError: no safe level here, or an unknown setting.
+        SandboxError: no safe level here.
     """
 
-    def __init__(self, setting: str | None = None, workers: int | None = None) -> None:
-        if setting not in (None, "auto", UNSAFE):
-            raise SandboxError(
-                "sandbox", repr(setting), f"auto or {UNSAFE}", "Correct run.sandbox in the config."
-            )
+    def __init__(self, allow_unsafe: bool = False, workers: int | None = None) -> None:
         self._count = workers or len(os.sched_getaffinity(0))
         self._workers: list[_Worker] = []
         self.level = "namespaces"
         try:
             first = _Worker(self.level)
         except _Refused as error:
-            if setting != UNSAFE:
+            if not allow_unsafe:
                 raise _no_safe_level(error) from error
             self.level = "none"
             try:
@@ -332,5 +327,5 @@ def _no_safe_level(error: _Refused) -> SandboxError:
         "Switch them on (sysctl user.max_user_namespaces=15000; where they exist also "
         "kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0; in a "
         "container allow unshare and mount), or, where the models' programs may do anything that "
-        f"you may, set run.sandbox to {UNSAFE}.",
+        f"you may, set sandbox: {{{UNSAFE}: true}}.",
     )

@@ -186,24 +186,25 @@ def enter_namespaces() -> None:
     """
     root = "/tmp"
     uid, gid = os.getuid(), os.getgid()
-    namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
-    if uid == 0:
+    populated = uid == 0
+    if populated:
         # Bind mounts come before giving root up: Python may lie where only root can look.
         call("unshare", CLONE_NEWNS)
         populate(root)
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
-        uid = gid = NOBODY
+        try:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        except OSError:
+            pass  # root of a user namespace that holds nobody else: an ordinary user outside
+        uid, gid = os.getuid(), os.getgid()
         # Changing the user made /proc/self root's own, and the maps below are written there.
         call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)
-        call("unshare", namespaces)
-    else:
-        call("unshare", namespaces)
+    call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
     write_file("/proc/self/setgroups", "deny")
     write_file("/proc/self/uid_map", f"1000 {uid} 1")
     write_file("/proc/self/gid_map", f"1000 {gid} 1")
-    if uid == NOBODY and os.path.isdir(root + "/.old"):
+    if populated:
         mount(None, "/", None, MS_REC | MS_PRIVATE)
         mount(root, root, None, MS_BIND | MS_REC)
     else:

@@ -86,14 +86,14 @@ class Task(ABC):
 
     @abstractmethod
     def judge(
-        self, attempts: Sequence[Attempt], scoring: Mapping[str, Any], sandbox: str | None
+        self, attempts: Sequence[Attempt], scoring: Mapping[str, Any], allow_unsafe: bool
     ) -> Judged:
         """Judge a batch.
 
         Args:
             attempts: the answers, in any order.
             scoring: the dataset's `scoring` block (limits and the like).
-            sandbox: the run's `sandbox` setting; None takes the safest way there is.
+            allow_unsafe: run programs even where they cannot be shut in.
         """
 
     @abstractmethod

@@ -12,8 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snakeval.errors import SourceError, one_line
+from snakeval.programs import Found, Missing, extract
 from snakeval.records import Metric, Sample, Score
-from snakeval.tasks import Attempt, Judged, Task, id_field, text_field
+from snakeval.sandbox import Outcome, Program, Sandbox
+from snakeval.statistics import attempts_counts, mean_metric, pass_at_k
+from snakeval.tasks import Attempt, Judged, Judgement, Task, id_field, text_field
 
 
 class CodeGeneration(Task):
@@ -53,14 +56,78 @@ class CodeGeneration(Task):
         }
 
     def judge(
-        self, attempts: Sequence[Attempt], scoring: Mapping[str, Any], sandbox: str | None
+        self, attempts: Sequence[Attempt], scoring: Mapping[str, Any], allow_unsafe: bool
     ) -> Judged:
-        """Extract each program and run it with its tests in the sandbox."""
-        raise NotImplementedError
+        """Extract each program and run it with its tests in the sandbox.
+
+        `detail` holds `class` (one of `sandbox.VERDICTS`), and where there is one `message`,
+        `traceback`, and `program`, the program as it was run, where that is not `answer` itself. An
+        answer without a program has the class "syntax" or "entry_point_missing" and runs nothing.
+        """
+        found = [self._extract(attempt) for attempt in attempts]
+        programs = [
+            Program(
+                code=program.program,
+                tests=attempt.sample["metadata"]["tests"],
+                entry_point=attempt.sample["metadata"]["entry_point"],
+                timeout_s=scoring["timeout_s"],
+                memory_mb=scoring["memory_mb"],
+            )
+            for attempt, program in zip(attempts, found, strict=True)
+            if isinstance(program, Found)
+        ]
+        with Sandbox(allow_unsafe) as sandbox:
+            outcomes = iter(sandbox.run(programs))
+            level = sandbox.level
+        judgements = [
+            _judgement(program, next(outcomes)) if isinstance(program, Found) else _none(program)
+            for program in found
+        ]
+        return Judged(judgements, {"level": level})
 
     def metrics(self, scores: Sequence[Score], repeats: int) -> dict[str, Metric]:
-        """Return pass@k for k = 1, 2, 5, 10, … up to the number of repeats."""
-        raise NotImplementedError
+        """Return pass@k for k = 1, 2, 5, 10, … up to the number of repeats.
+
+        A problem counts for pass@k where at least k of its answers were judged.
+        """
+        judged: dict[str, list[bool]] = {}
+        for score in scores:
+            if score["state"] != "unscored":
+                judged.setdefault(score["id"], []).append(score["state"] == "correct")
+        metrics = {}
+        for k in attempts_counts(repeats):
+            problems = [answers for answers in judged.values() if len(answers) >= k]
+            metrics[f"pass@{k}"] = mean_metric(
+                [pass_at_k(len(answers), sum(answers), k) for answers in problems],
+                sum(map(len, problems)),
+            )
+        return metrics
+
+    def _extract(self, attempt: Attempt) -> Found | Missing:
+        metadata = attempt.sample["metadata"]
+        return extract(
+            attempt.text, metadata["prompt"], metadata["entry_point"], attempt.continuation
+        )
+
+
+def _judgement(found: Found, outcome: Outcome) -> Judgement:
+    detail: dict[str, Any] = {"class": outcome.verdict}
+    if outcome.message:
+        detail["message"] = outcome.message
+    if outcome.traceback:
+        detail["traceback"] = outcome.traceback
+    if found.program != found.answer:
+        detail["program"] = found.program
+    value = None if outcome.verdict == "judge_failed" else float(outcome.verdict == "passed")
+    return Judgement(value, found.answer, detail, outcome.seconds)
+
+
+def _none(missing: Missing) -> Judgement:
+    messages = {
+        "syntax": "the answer holds no Python program",
+        "entry_point_missing": "no program of the answer defines the function that was asked for",
+    }
+    return Judgement(0.0, None, {"class": missing.reason, "message": messages[missing.reason]})
 
 
 TASK = CodeGeneration()

@@ -1,0 +1,214 @@
+"""The score job: predictions of a pair → scores, metrics, and what judging cost.
+
+The raw answer stays in `predictions.jsonl`; a score holds the answer as extracted and, where it
+differs, the program as it was run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snakeval import tasks
+from snakeval.errors import ConfigError, SnakevalError, StorageError, near, one_line
+from snakeval.records import (
+    Metric,
+    Prediction,
+    Sample,
+    Score,
+    State,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
+from snakeval.registry import Run
+from snakeval.sandbox import UNSAFE
+
+STATES: tuple[State, ...] = ("correct", "wrong", "incomplete", "unscored")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Everything that scoring a pair gives: the contents of its three files."""
+
+    scores: list[Score]
+    metrics: dict[str, Any]
+    timings: list[dict[str, Any]]
+
+
+def final_text(completion: str, thinking: Mapping[str, str] | None) -> tuple[str, bool]:
+    """Return the answer without the model's thoughts, and whether a thought was left open.
+
+    The answer is what stands behind the last closing mark; the opening mark may be missing, where it
+    was part of the prompt. Of an open thought, what stands before it is kept.
+
+    Args:
+        completion: as the model gave it.
+        thinking: the model's marks, `open` and `close`; None where it has none.
+    """
+    if thinking is None:
+        return completion, False
+    answer = completion.rpartition(thinking["close"])[2]
+    before, opened, _ = answer.partition(thinking["open"])
+    return (before, True) if opened else (answer, False)
+
+
+def score_pair(
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    dataset: Mapping[str, Any],
+    model: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    where: str = "pair",
+) -> Scored:
+    """Judge all predictions of a pair.
+
+    Args:
+        samples: the dataset's samples in their order; the first `settings["limit"]` count.
+        predictions: one for each sample and repeat, in any order.
+        dataset: the dataset's entry: `task`, `scoring`, `metric`.
+        model: the model's entry: `thinking`, `prompt_style`.
+        settings: the run's settings: `limit`, `repeats`, `sandbox`.
+        where: names the pair in errors.
+
+    Raises:
+        StorageError: samples and predictions do not match.
+        ConfigError: the task does not compute the dataset's `metric`.
+        SandboxError: programs cannot be run safely here.
+    """
+    task = tasks.get(dataset["task"])
+    repeats: int = settings["repeats"]
+    matched = _match(samples[: settings["limit"]], predictions, repeats, where)
+    attempts, left_open = [], []
+    for sample, prediction in matched:
+        text, is_open = final_text(prediction["completion"], model["thinking"])
+        left_open.append(is_open)
+        attempts.append(tasks.Attempt(sample, text, model["prompt_style"] == "completion"))
+    asked = [n for n, (_, answer) in enumerate(matched) if answer["finish_reason"] != "error"]
+    allow_unsafe = settings["sandbox"].get(UNSAFE, False) is True
+    judged = task.judge([attempts[n] for n in asked], dataset["scoring"], allow_unsafe)
+    judgements = dict(zip(asked, judged.judgements, strict=True))
+    scores: list[Score] = []
+    timings: list[dict[str, Any]] = []
+    for number, (sample, prediction) in enumerate(matched):
+        judgement = judgements.get(number) or tasks.Judgement(
+            None,
+            None,
+            {"class": "request_failed", "message": prediction.get("error", "the request failed")},
+        )
+        cut_off = prediction["finish_reason"] == "length" or left_open[number]
+        name: dict[str, Any] = {"id": sample["id"], "repeat": prediction["repeat"]}
+        score = name | {
+            "state": _state(judgement.value, cut_off),
+            "value": judgement.value,
+            "answer": judgement.answer,
+            "target": sample["target"],
+            "detail": judgement.detail,
+        }
+        scores.append(score)  # type: ignore[arg-type]
+        timings.append(name | {"seconds": judgement.seconds})
+    metrics = _metrics(task, dataset["metric"], scores, repeats)
+    answered = [prediction for _, prediction in matched]
+    metrics["cut_prompts"] = sum(answer["cut_tokens"] > 0 for answer in answered)
+    metrics["limit_hits"] = sum(answer["finish_reason"] == "length" for answer in answered)
+    metrics["sandbox"] = judged.sandbox
+    return Scored(scores, metrics, timings)
+
+
+def _match(
+    samples: Sequence[Sample], predictions: Sequence[Prediction], repeats: int, where: str
+) -> list[tuple[Sample, Prediction]]:
+    """Pair each sample and repeat with its prediction, in the samples' order.
+
+    Raises:
+        StorageError: one is missing, twice there, or of no sample.
+    """
+    counts = Counter((answer["id"], answer["repeat"]) for answer in predictions)
+    wanted = Counter((sample["id"], repeat) for sample in samples for repeat in range(repeats))
+    problems = [
+        *(f"no prediction of sample {name}, repeat {n}" for name, n in wanted - counts),
+        *(f"a prediction without a sample: {name}, repeat {n}" for name, n in counts - wanted),
+    ]
+    # Equal counts above 1 would be an id that two samples have.
+    problems += [f"two samples called {name}" for (name, _), count in wanted.items() if count > 1]
+    if problems:
+        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise StorageError(
+            where,
+            one_line(problems[0])[:300] + more,
+            f"one prediction for each of {len(samples)} samples × {repeats} repeats",
+            "Delete the pair's predictions.jsonl, then run the same command again.",
+        )
+    found = {(answer["id"], answer["repeat"]): answer for answer in predictions}
+    return [(sample, found[sample["id"], n]) for sample in samples for n in range(repeats)]
+
+
+def _state(value: float | None, cut_off: bool) -> State:
+    if value is None:
+        return "unscored"
+    if value == 1:
+        return "correct"
+    return "incomplete" if cut_off else "wrong"
+
+
+def _metrics(
+    task: tasks.Task, primary: str, scores: Sequence[Score], repeats: int
+) -> dict[str, Any]:
+    """Return `metrics.json` but for what only predictions and sandbox know.
+
+    `completed_only` is the mean over the answers that were neither cut off nor unscored. `bounds` is
+    the mean over all answers if those had all been wrong, and if they had all been right.
+    """
+    metrics: dict[str, Metric] = task.metrics(scores, repeats)
+    if primary not in metrics:
+        error = SnakevalError(
+            f"config/datasets.yaml, metric of a {task.name} dataset",
+            repr(primary),
+            f"a metric of {task.name} at repeats={repeats}",
+            near(primary, metrics),
+        )
+        raise ConfigError([error])
+    states = Counter(score["state"] for score in scores)
+    completed = [score["value"] or 0.0 for score in scores if score["state"] in STATES[:2]]
+    open_ended = states["incomplete"] + states["unscored"]
+    return {
+        "primary": primary,
+        "metrics": metrics,
+        "states": {state: states[state] for state in STATES},
+        "failed_extractions": sum(
+            score["answer"] is None and score["state"] != "unscored" for score in scores
+        ),
+        "completed_only": {
+            "value": sum(completed) / len(completed) if completed else None,
+            "n": len(completed),
+        },
+        "bounds": {
+            "low": sum(completed) / len(scores) if scores else None,
+            "high": (sum(completed) + open_ended) / len(scores) if scores else None,
+        },
+        "scorer": {"task": task.name, "version": task.version},
+    }
+
+
+def write_scores(
+    run: Run, model: str, dataset: str, samples_path: Path, predictions_path: Path, output: Path
+) -> None:
+    """Score a pair and write `scores.jsonl`, `metrics.json` and `timings.jsonl` below `output`.
+
+    Raises:
+        SnakevalError: see `score_pair`; a file cannot be read or written.
+    """
+    scored = score_pair(
+        list(read_jsonl(samples_path)),
+        list(read_jsonl(predictions_path)),
+        run.datasets[dataset],
+        run.models[model],
+        run.settings,
+        f"pair {model}/{dataset}: {predictions_path}",
+    )
+    write_jsonl(output / "scores.jsonl", scored.scores)
+    write_jsonl(output / "timings.jsonl", scored.timings)
+    write_json(output / "metrics.json", scored.metrics)
