@@ -12,6 +12,7 @@ from pathlib import Path
 
 from snakeval.errors import run_cli
 from snakeval.generation import Stopped, generate
+from snakeval.records import write_text
 from snakeval.registry import read_run
 
 
@@ -31,9 +32,9 @@ def main() -> int:
     )
     parser.add_argument("--log", type=Path, required=True, help="what this job and its engine say")
     arguments = parser.parse_args()
-    arguments.log.parent.mkdir(parents=True, exist_ok=True)
+    write_text(arguments.log, "")  # begun anew, then added to by this job and its engine
     logging.basicConfig(
-        filename=arguments.log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s"
+        filename=arguments.log, level=logging.INFO, format="%(asctime)s %(message)s"
     )
     try:
         generate(
