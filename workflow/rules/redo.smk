@@ -1,10 +1,10 @@
 rule redo:
+    """Drop everything of the chosen pairs, so that the next run makes them anew."""
+    input:
+        run=plan.redo_input,
     log:
         "results/logs/redo.log",
     conda:
         "../../envs/cpu.yaml"
-    """Drop everything of the chosen pairs, so that the next run makes them anew."""
-    params:
-        run=plan.path,
     shell:
-        "python workflow/scripts/redo.py --run {params.run} 2>&1 | tee {log}"
+        "python workflow/scripts/redo.py --run {input.run} 2>&1 | tee {log}"

@@ -7,6 +7,7 @@ rules therefore admit only what is missing: an existing file has no producer, an
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from snakeval.errors import ConfigError, SnakevalError, StorageError
+from snakeval.errors import SnakevalError, StorageError
 from snakeval.records import read_json
 from snakeval.registry import Pair, Run, load
 from snakeval.registry.run import PREDICTION_FILES, SCORE_FILES
@@ -33,11 +34,13 @@ class Plan:
     Args:
         run: the resolved run.
         path: where it was saved, for the jobs.
+        chosen: whether the user named models or datasets for this run.
         root: the working directory.
     """
 
-    def __init__(self, run: Run, path: Path, root: Path = Path()) -> None:
+    def __init__(self, run: Run, path: Path, chosen: bool, root: Path = Path()) -> None:
         self.run, self.path = run, str(path)
+        self._chosen = chosen
         self._started = time.time()
         self._pairs = {(pair.model, pair.dataset): pair for pair in run.pairs}
         unanswered = [pair for pair in run.pairs if not pair.has_predictions(root)]
@@ -72,10 +75,8 @@ class Plan:
             [path.stem for path in samples],
         )
         self.scores = [str(pair.score_folder() / "metrics.json") for pair in run.pairs]
-        self.pair_files = [
-            *(str(pair.folder() / name) for pair in unanswered for name in PREDICTION_FILES),
-            *(str(pair.score_folder() / name) for pair in unscored for name in SCORE_FILES),
-        ]
+        # One file stands for all that its job makes: a list of every file would be all one sees of -n.
+        self.pair_files = [str(path) for pair in unscored for path in _missing_files(pair, root)]
 
     def engine_inputs(self, wildcards: Any) -> dict[str, list[str]]:
         """Return what an engine start needs: its model, and the samples of its missing pairs."""
@@ -103,6 +104,19 @@ class Plan:
         """Return the number of GPUs of a model."""
         return int(self.run.models[wildcards.model]["gpus"])
 
+    def redo_input(self, _wildcards: Any) -> str:
+        """Return the run whose pairs `redo` drops; without a choice it would drop all, and refuses."""
+        if not self._chosen:
+            _refuse(
+                SnakevalError(
+                    "redo",
+                    "neither models nor datasets",
+                    "the pairs to make anew",
+                    "For example: snakemake redo --cores 1 --config models=smollm2_135m datasets=humaneval",
+                )
+            )
+        return self.path
+
     def close(self) -> None:
         """Report on what is there after a run in which something failed."""
         script = "workflow/scripts/close_run.py"
@@ -113,6 +127,15 @@ class Plan:
         """Say where the report lies."""
         if REPORT.exists() and REPORT.stat().st_mtime >= self._started:
             print(f"Report: {REPORT}", file=sys.stderr)
+
+
+def _missing_files(pair: Pair, root: Path) -> Iterator[Path]:
+    """Yield the files to ask for, so that all files of an unfinished pair are made."""
+    # An input that is missing is not made for an output that is there: both have to be named.
+    folders = {pair.folder(): PREDICTION_FILES, pair.score_folder(): SCORE_FILES}
+    for folder, names in folders.items():
+        missing = (folder / name for name in names if not (root / folder / name).exists())
+        yield from itertools.islice(missing, 1)
 
 
 def only(wanted: Collection[str], known: Collection[str]) -> str:
@@ -162,11 +185,10 @@ def start(workflow: Any, config: Mapping[str, Any]) -> Plan:
                 "Change there and run the same command again.",
             )
         run = load(config, root)
-        check_targets(targets(workflow), config)
         if workflow.is_main_process:
             hold(root)
         _use_this_python()
-        return Plan(run, run.save(root))
+        return Plan(run, run.save(root), chosen(config))
     except SnakevalError as error:
         _refuse(error)
 
@@ -178,31 +200,11 @@ def _refuse(error: SnakevalError) -> NoReturn:
     sys.exit(2)
 
 
-def targets(workflow: Any) -> list[str]:
-    """Return the targets that were named on the command line."""
-    settings = workflow.dag_settings
-    return [str(target) for target in settings.targets] if settings is not None else []
-
-
-def check_targets(names: Collection[str], config: Mapping[str, Any]) -> None:
-    """Refuse `redo` without a choice: it deletes.
-
-    Raises:
-        ConfigError: neither models nor datasets were given.
-    """
+def chosen(config: Mapping[str, Any]) -> bool:
+    """Whether models or datasets were named by --config or --configfile."""
     nested = config.get("run")
     given = {**(nested if isinstance(nested, Mapping) else {}), **config}
-    if "redo" in names and not (given.get("models") or given.get("datasets")):
-        raise ConfigError(
-            [
-                SnakevalError(
-                    "redo",
-                    "neither models nor datasets",
-                    "the pairs to make anew",
-                    "For example: snakemake redo --cores 1 --config models=smollm2_135m datasets=humaneval",
-                )
-            ]
-        )
+    return any(given.get(key) for key in ("models", "datasets"))
 
 
 def _use_this_python() -> None:

@@ -1,0 +1,140 @@
+"""The end of a run in which something failed: say what and why, report on the rest, clear the way.
+
+Fetches that failed and engine starts with failed pairs lose their status files, and the summary is
+marked as unfinished: the next run tries exactly the failed pairs again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from snakeval import reporting
+from snakeval.errors import StorageError
+from snakeval.plan import failed_fetches
+from snakeval.records import read_json
+from snakeval.registry import Pair, Run
+from snakeval.reporting import Failure
+
+LOGS = Path("results/logs")
+SUMMARY = Path("results/summary")
+REPORTS = Path("reports")
+
+
+def close(run: Run, root: Path, since: float) -> Iterator[str]:
+    """Write the summary and the report over what is there; yield lines for the terminal.
+
+    Args:
+        run: the resolved run.
+        root: the working directory.
+        since: when the run started, in seconds since the epoch.
+
+    Raises:
+        StorageError: a result is broken, or the report cannot be written.
+    """
+    failures = list(find_failures(run, root, since))
+    for failure in failures:
+        log = f" Log: {failure['log']}" if failure.get("log") else ""
+        yield f"failed: {failure['model']} on {failure['dataset']} ({failure['stage']}): {failure['reason']}{log}"
+    try:
+        reporting.summarize(run, root, root / SUMMARY, failures)
+        reporting.report(run, root, root / SUMMARY, root / REPORTS)
+        done = len(run.pairs) - len(failures)
+        yield f"Report on {done} of {len(run.pairs)} pairs: {REPORTS / 'index.html'}"
+    finally:
+        clear(run, root)
+    yield "The same command tries again what is missing."
+
+
+def find_failures(run: Run, root: Path, since: float) -> Iterator[Failure]:
+    """Yield each pair without scores, with the stage that it did not pass and the reason."""
+    fetched = {
+        "fetch_model": {model: _status(root / run.model_status(model)) for model in run.models},
+        "fetch_dataset": {
+            dataset: _status(root / run.dataset_status(dataset)) for dataset in run.datasets
+        },
+    }
+    engines = {(pair.model, pair.part): _status(root / engine_status(pair)) for pair in run.pairs}
+    for pair in run.pairs:
+        if pair.has_predictions(root) and pair.has_scores(root):
+            continue
+        stage, reason, log = _failure(
+            run, pair, fetched, engines[pair.model, pair.part], root, since
+        )
+        yield Failure(
+            model=pair.model,
+            dataset=pair.dataset,
+            stage=stage,
+            reason=reason,
+            log=str(log) if (root / log).exists() else None,
+        )
+
+
+def engine_status(pair: Pair) -> Path:
+    """Return the status file of a pair's engine start, below the working directory."""
+    return Path("results", "engines", pair.model, f"{pair.part}.json")
+
+
+def _failure(
+    run: Run,
+    pair: Pair,
+    fetched: dict[str, dict[str, dict[str, Any]]],
+    engine: dict[str, Any],
+    root: Path,
+    since: float,
+) -> tuple[str, str, Path]:
+    """Return stage, reason and log of a pair without scores."""
+    if pair.has_predictions(root):
+        log = LOGS / "score" / f"{pair.model}.{pair.dataset}.{pair.key}.{pair.scorer}.log"
+        return "score", _last_error(root / log, since) or "not run", log
+    sources = {"fetch_model": pair.model, "fetch_dataset": pair.dataset}
+    for stage, name in sources.items():
+        status = fetched[stage][name]
+        path = run.model_status(name) if stage == "fetch_model" else run.dataset_status(name)
+        log = LOGS / stage / f"{name}.{path.stem}.log"
+        if status.get("status") == "failed":
+            return stage, str(status["reason"]), log
+        if not status and (reason := _last_error(root / log, since)):
+            return stage, reason, log
+    mine = engine.get("pairs", {}).get(pair.dataset, {})
+    if mine.get("status") == "failed":
+        return "generate", str(mine["reason"]), Path(engine["log"])
+    if mine:
+        log = LOGS / "predictions" / f"{pair.model}.{pair.dataset}.{pair.key}.log"
+        return "predictions", _last_error(root / log, since) or "not run", log
+    log = LOGS / "generate" / f"{pair.model}.{pair.part}.log"
+    return "generate", _last_error(root / log, since) or "not run", log
+
+
+def _status(path: Path) -> dict[str, Any]:
+    """Read a status file; empty where there is none that can be read."""
+    try:
+        status = read_json(path)
+    except StorageError:
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def _last_error(path: Path, since: float) -> str | None:
+    """Return the last error line of a log, or its last line; None if this run did not write it."""
+    if not path.exists() or path.stat().st_mtime < since:
+        return None
+    lines = [line for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["it ended without a word"])[-1]
+
+
+def clear(run: Run, root: Path) -> None:
+    """Remove what would keep the next run from trying again."""
+    for pair in run.pairs:
+        status = root / engine_status(pair)
+        pairs = _status(status).get("pairs", {})
+        if any(entry.get("status") != "ok" for entry in pairs.values()):
+            status.unlink()
+            shutil.rmtree(status.with_suffix(".requests"), ignore_errors=True)
+    for path in failed_fetches(root):
+        path.unlink(missing_ok=True)
+        path.with_suffix(".jsonl").unlink(missing_ok=True)
+    (root / SUMMARY / "provenance.json").unlink(missing_ok=True)
