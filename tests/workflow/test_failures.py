@@ -205,9 +205,9 @@ def generate_job(folder: Path) -> int | None:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = process.joinpath("cmdline").read_text().split("\0")
-            if len(command) > 1 and command[1].endswith("scripts/generate.py"):
-                if process.joinpath("cwd").resolve().is_relative_to(folder):
-                    return int(process.name)
+            here = process.joinpath("cwd").resolve().is_relative_to(folder)
+            if here and len(command) > 1 and command[1].endswith("scripts/generate.py"):
+                return int(process.name)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return None

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from workflow_copy import Workflow, dataset, model, row
 
 pytestmark = pytest.mark.workflow
