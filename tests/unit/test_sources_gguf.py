@@ -34,13 +34,13 @@ def alphabet() -> list[str]:
 def write(path: Path, kind: str = "gpt2", pre: str = "smollm", bos: bool = False) -> Path:
     from gguf import GGUFWriter
 
-    tokens = ["<s>", "</s>", *alphabet(), "ĠĠ", "ĠĠĠĠ"]
+    tokens = ["<s>", "</s>", "<mark>", *alphabet(), "ĠĠ", "ĠĠĠĠ"]
     writer = GGUFWriter(path, "llama")
     writer.add_context_length(64)
     writer.add_tokenizer_model(kind)
     writer.add_tokenizer_pre(pre)
     writer.add_token_list(tokens)
-    writer.add_token_types([3, 3, *[1] * (len(tokens) - 2)])
+    writer.add_token_types([3, 3, 3, *[1] * (len(tokens) - 3)])
     writer.add_token_merges(["Ġ Ġ", "ĠĠ ĠĠ"])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
@@ -65,7 +65,7 @@ def test_the_tokenizer_keeps_every_character_and_knows_its_special_tokens(tmp_pa
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
     assert tokenizer.encode("<s>a</s>")[::2] == [0, 1]
     assert (tokenizer.bos_token, tokenizer.eos_token) == ("<s>", "</s>")
-    assert tokenizer.decode([0, 5], skip_special_tokens=True) == tokenizer.decode([5])
+    assert tokenizer.decode([0, 2, 5], skip_special_tokens=True) == tokenizer.decode([5])
     assert tokenizer.chat_template == "{{ messages }}"
     assert tokenizer.model_max_length == 64
 

@@ -83,7 +83,7 @@ def _fetch(
             found = _open(source)
             samples = list(_normalise(slug, entry, found.rows))
         except Unavailable as error:
-            print(f"dataset {slug}: {error}", file=sys.stderr)
+            print(f"dataset {slug}: no rows from {error.where}: {error.got}", file=sys.stderr)
             errors.append(error)
             continue
         text = "".join(canonical_json(sample) + "\n" for sample in samples)

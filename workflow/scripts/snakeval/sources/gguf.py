@@ -113,7 +113,7 @@ def _write_tokenizer(file: Path, facts: dict[str, Any], folder: Path) -> None:
     types = facts.get("tokenizer.ggml.token_type", [])
     result.add_special_tokens(
         [
-            AddedToken(token, special=True, normalized=False)
+            AddedToken(token, normalized=False)
             for token, type_ in zip(tokens, types, strict=False)
             if type_ == CONTROL
         ]
