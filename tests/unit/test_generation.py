@@ -1,0 +1,99 @@
+"""What addresses a request, how it is sampled, and which models are refused before an engine starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snakeval.engine import vllm_log
+from snakeval.errors import EngineError
+from snakeval.generation import check_context, request_hash, sampling_parameters
+
+WEIGHTS = [{"source": "a", "dtype": "bfloat16", "quantization": None}, 1, "commit1"]
+GREEDY: dict[str, Any] = {"temperature": 0.0, "top_p": 1.0}
+
+
+def test_an_equal_request_has_an_equal_hash() -> None:
+    first = request_hash(WEIGHTS, [1, 2], {"temperature": 0.0, "top_p": 1.0}, ["d", "s", 0])
+    second = request_hash(WEIGHTS, [1, 2], {"top_p": 1.0, "temperature": 0.0}, ["d", "s", 0])
+    assert first == second
+    assert len(first) == 24
+
+
+@pytest.mark.parametrize(
+    ("weights", "token_ids", "sampling", "sample"),
+    [
+        ([{**WEIGHTS[0], "quantization": "awq"}, 1, "commit1"], [1, 2], GREEDY, ["d", "s", 0]),
+        ([{**WEIGHTS[0], "dtype": "float16"}, 1, "commit1"], [1, 2], GREEDY, ["d", "s", 0]),
+        ([{**WEIGHTS[0], "source": "b"}, 1, "commit1"], [1, 2], GREEDY, ["d", "s", 0]),
+        ([WEIGHTS[0], 2, "commit1"], [1, 2], GREEDY, ["d", "s", 0]),
+        ([WEIGHTS[0], 1, "commit2"], [1, 2], GREEDY, ["d", "s", 0]),
+        (WEIGHTS, [1, 3], GREEDY, ["d", "s", 0]),
+        (WEIGHTS, [1, 2], {**GREEDY, "temperature": 0.1}, ["d", "s", 0]),
+        (WEIGHTS, [1, 2], GREEDY, ["other", "s", 0]),
+        (WEIGHTS, [1, 2], GREEDY, ["d", "t", 0]),
+        (WEIGHTS, [1, 2], GREEDY, ["d", "s", 1]),
+    ],
+)
+def test_everything_an_answer_depends_on_is_in_the_hash(
+    weights: Any, token_ids: list[int], sampling: dict[str, Any], sample: list[Any]
+) -> None:
+    base = request_hash(WEIGHTS, [1, 2], GREEDY, ["d", "s", 0])
+    assert request_hash(weights, token_ids, sampling, sample) != base
+
+
+def model(**sampling: float) -> dict[str, Any]:
+    return {"prompt_style": "chat", "sampling": {"temperature": 0.0, "top_p": 1.0} | sampling}
+
+
+DATASET = {"max_tokens": 64, "stop": {"chat": ["END"], "completion": ["\ndef"]}}
+
+
+def test_greedy_requests_carry_no_seed() -> None:
+    sampling = sampling_parameters(model(), DATASET, 0, "s", 0)
+    assert sampling == {"temperature": 0.0, "top_p": 1.0, "max_tokens": 64, "stop": ["END"]}
+
+
+def test_sampled_requests_have_seeds_of_their_own() -> None:
+    def seed(*arguments: Any) -> int:
+        return int(sampling_parameters(model(temperature=0.7), DATASET, *arguments)["seed"])
+
+    seeds = {seed(0, "s", 0), seed(0, "s", 1), seed(0, "t", 0), seed(1, "s", 0)}
+    assert len(seeds) == 4
+    assert seed(0, "s", 0) == seed(0, "s", 0)
+
+
+@pytest.mark.parametrize(
+    "config", [{"max_position_embeddings": 512}, {"text_config": {"max_position_embeddings": 512}}]
+)
+def test_a_context_longer_than_the_model_is_refused(tmp_path: Path, config: dict[str, Any]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    check_context("m", {"max_model_len": 512, "engine_arguments": {}}, tmp_path)
+    check_context(
+        "m", {"max_model_len": 999, "engine_arguments": {"hf_overrides": {"x": 1}}}, tmp_path
+    )
+    with pytest.raises(
+        EngineError, match=r"model m: max_model_len: got 513; expected at most 512 tokens"
+    ):
+        check_context("m", {"max_model_len": 513, "engine_arguments": {}}, tmp_path)
+
+
+def test_what_vllm_says_in_its_log(tmp_path: Path) -> None:
+    """Lines as vLLM 0.26 prints them on a GPU."""
+    log = tmp_path / "log"
+    log.write_text(
+        "(EngineCore pid=1) INFO gpu_model_runner.py:1 Model loading took 5.82 GiB memory and 3.204 seconds\n"
+        "(EngineCore pid=1) INFO monitor.py:2 torch.compile took 43.91 s in total\n"
+        "(EngineCore pid=1) INFO awq.py:1 Using MacheteLinearKernel for AWQMarlinLinearMethod\n"
+    )
+    facts = vllm_log.read(log)
+    assert facts["weights_bytes"] == int(5.82 * 2**30)
+    assert (facts["load_s"], facts["compile_s"]) == (3.204, 43.91)
+    assert facts["kernels"] == ["MacheteLinearKernel for AWQMarlinLinearMethod"]
+
+
+def test_a_log_that_says_nothing_gives_nulls(tmp_path: Path) -> None:
+    facts = vllm_log.read(tmp_path / "none")
+    assert facts == {"weights_bytes": None, "load_s": None, "compile_s": None, "kernels": []}
