@@ -27,7 +27,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
-SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 RESULTS = ROOT / "results" / "bench"
 
 
@@ -160,7 +160,7 @@ def finish(folder: Path) -> None:
         for name in names:
             (place / name).touch()
     (folder / "reports" / "figures").mkdir()
-    subprocess.run([SNAKEMAKE, "--cores", "1", "--touch", "--quiet", "all"], cwd=folder, check=True)
+    subprocess.run([*SNAKEMAKE, "--cores", "1", "--touch", "--quiet", "all"], cwd=folder, check=True)
 
 
 def compare(
@@ -172,7 +172,7 @@ def compare(
         for folder, found in seconds.items():
             began = time.monotonic()
             subprocess.run(
-                [SNAKEMAKE, "--cores", "1", *arguments], cwd=folder, check=True, capture_output=True
+                [*SNAKEMAKE, "--cores", "1", *arguments], cwd=folder, check=True, capture_output=True
             )
             found.append(time.monotonic() - began)
     mine, floor = (statistics.median(seconds[folder]) for folder in (ours, empty))
@@ -193,7 +193,7 @@ def generate(dummy: Path | None, max_tokens: int | None) -> list[dict[str, Any]]
         overrides = folder / "bench.yaml"
         overrides.write_text(yaml.safe_dump(overridden(dummy, max_tokens, Path(scratch))))
         command = [
-            SNAKEMAKE,
+            *SNAKEMAKE,
             "--cores",
             "1",
             "--resources",

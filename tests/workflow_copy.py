@@ -17,7 +17,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 TOKENIZER = ROOT / "tests" / "fixtures" / "tokenizer"
-SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
 
 def row(number: int, text: str = "", column: str = "f") -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Workflow:
             "PYTHONWARNINGS": "default",
         }
         return [
-            SNAKEMAKE,
+            *SNAKEMAKE,
             "--cores",
             "1",
             "--resources",

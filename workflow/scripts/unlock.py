@@ -28,7 +28,7 @@ def main() -> int:
             return 2
     print("A run that was killed left a lock here; taking it away.")
     return subprocess.run(
-        [str(Path(sys.executable).with_name("snakemake")), "--unlock", "--quiet"], check=False
+        [sys.executable, "-m", "snakemake", "--unlock", "--quiet"], check=False
     ).returncode
 
 
