@@ -37,8 +37,9 @@ rule predictions:
         "../../envs/cpu.yaml"
     params:
         run=plan.path,
-        folder="results/pairs/{model}/{dataset}/{key}",
     shell:
         "python workflow/scripts/predictions.py --run {params.run} --model {wildcards.model}"
         " --dataset {wildcards.dataset} --key {wildcards.key} --status {input.status}"
-        " --requests {input.requests} --output-folder {params.folder} 2>&1 | tee {log}"
+        " --requests {input.requests}"
+        " --output-folder results/pairs/{wildcards.model}/{wildcards.dataset}/{wildcards.key}"
+        " 2>&1 | tee {log}"

@@ -15,8 +15,9 @@ rule score:
         "../../envs/cpu.yaml"
     params:
         run=plan.path,
-        folder="results/pairs/{model}/{dataset}/{key}/score-{scorer}",
     shell:
         "python workflow/scripts/score.py --run {params.run} --model {wildcards.model}"
         " --dataset {wildcards.dataset} --key {wildcards.key} --samples {input.samples}"
-        " --predictions {input.predictions} --output-folder {params.folder} 2>&1 | tee {log}"
+        " --predictions {input.predictions} --output-folder"
+        " results/pairs/{wildcards.model}/{wildcards.dataset}/{wildcards.key}/score-{wildcards.scorer}"
+        " 2>&1 | tee {log}"

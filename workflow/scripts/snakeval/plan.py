@@ -7,7 +7,6 @@ rules therefore admit only what is missing: an existing file has no producer, an
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
 import re
 import shutil
@@ -131,11 +130,14 @@ class Plan:
 
 def _missing_files(pair: Pair, root: Path) -> Iterator[Path]:
     """Yield the files to ask for, so that all files of an unfinished pair are made."""
-    # An input that is missing is not made for an output that is there: both have to be named.
-    folders = {pair.folder(): PREDICTION_FILES, pair.score_folder(): SCORE_FILES}
-    for folder, names in folders.items():
-        missing = (folder / name for name in names if not (root / folder / name).exists())
-        yield from itertools.islice(missing, 1)
+    predictions, scores = (
+        [folder / name for name in names if not (root / folder / name).exists()]
+        for folder, names in ((pair.folder(), PREDICTION_FILES), (pair.score_folder(), SCORE_FILES))
+    )
+    yield from scores[:1]
+    # A missing input is made for an output that is missing too; others have to be asked for.
+    if not scores or pair.folder() / PREDICTION_FILES[0] not in predictions:
+        yield from predictions[:1]
 
 
 def only(wanted: Collection[str], known: Collection[str]) -> str:
