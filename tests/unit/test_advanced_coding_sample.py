@@ -30,7 +30,7 @@ TOPICS = (
 )
 KEYS = ["task_id", "topic", "entry_point", "prompt", "solution", "test"]
 LIMIT_S = 10  # a reference takes well under one second
-SIMILAR = 0.6  # share of equal lines once names and constants are blanked
+SIMILAR = 0.5  # share of equal lines once names and constants are blanked
 PRESENT = [topic for topic in TOPICS if (PROBLEMS / f"{topic}.yaml").exists()]
 
 # Runs programs one after the other, each in a fork of its own with limits; JSON in, JSON out.
