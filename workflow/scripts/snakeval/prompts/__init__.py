@@ -1,0 +1,12 @@
+"""From a sample to the token ids that a model sees: template, chat markup, truncation.
+
+    tokenizer = load_tokenizer("/models/qwen3_8b", model)
+    rendered = render(tokenizer, model, dataset, sample, max_prompt_tokens=3584)
+
+Importing this package loads neither torch nor transformers; `load_tokenizer` does.
+"""
+
+from snakeval.prompts.rendering import Rendered, render
+from snakeval.prompts.tokenization import Tokenizer, load_tokenizer
+
+__all__ = ["Rendered", "Tokenizer", "load_tokenizer", "render"]

@@ -1,0 +1,143 @@
+"""One sample and one model → the prompt as text and as token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from snakeval.errors import PromptError
+from snakeval.prompts.templates import fill, spans_of_data
+from snakeval.prompts.tokenization import Tokenizer
+from snakeval.prompts.truncation import Cutter, largest
+from snakeval.records import Sample
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A prompt as sent.
+
+    Attributes:
+        text: the whole prompt, markup included.
+        token_ids: what the engine gets.
+        cut_tokens: tokens of the content that were left out to make it fit; 0 where nothing was.
+    """
+
+    text: str
+    token_ids: list[int]
+    cut_tokens: int
+
+
+def render(
+    tokenizer: Tokenizer,
+    model: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    sample: Sample,
+    max_prompt_tokens: int,
+) -> Rendered:
+    """Render one sample for one model.
+
+    Control strings in the sample's inputs (`<|im_end|>`) become ordinary text. A prompt that is too long is
+    made to fit by cutting the input that the dataset names under `truncate`, before any template is applied:
+    80 % of what stays comes from its head, 20 % from its tail, with a marker between them.
+
+    Args:
+        tokenizer: the model's, from `load_tokenizer`.
+        model: registry entry (`prompt_style`, `system_prompt`, `template_arguments`).
+        dataset: registry entry (`prompt`, `truncate`).
+        sample: the sample; only its inputs are shown.
+        max_prompt_tokens: how many tokens the prompt may have, at least 1.
+
+    Raises:
+        PromptError: the template cannot be filled, or the prompt cannot be made to fit.
+    """
+    inputs = {name: _valid(value) for name, value in sample["inputs"].items()}
+    where = f"{dataset.get('title', 'dataset')}, sample {sample['id']}"
+    text, ids = _render(tokenizer, model, dataset, inputs, where)
+    if len(ids) <= max_prompt_tokens:
+        return Rendered(text, ids, 0)
+
+    name = dataset.get("truncate") or ""
+    content = inputs.get(name)
+    if not isinstance(content, str):
+        raise _too_long(where, model, dataset, f"a prompt of {len(ids)} tokens", max_prompt_tokens)
+    encoding = tokenizer.control.encode_ordinary(content)
+    cutter = Cutter(content, encoding.offsets)
+    made: dict[str, tuple[Rendered, int]] = {}
+
+    def attempt(keep: int) -> tuple[Rendered, int]:
+        cut = cutter.cut(keep)
+        if cut.text not in made:
+            shorter = _render(tokenizer, model, dataset, {**inputs, name: cut.text}, where)
+            made[cut.text] = Rendered(*shorter, cut.removed), max_prompt_tokens - len(shorter[1])
+        return made[cut.text]
+
+    best, spare = largest(len(encoding.ids), len(ids) - max_prompt_tokens, attempt)
+    if best is None:
+        got = f"a prompt of {len(ids)} tokens, {max_prompt_tokens - spare} of them without `{name}`"
+        raise _too_long(where, model, dataset, got, max_prompt_tokens)
+    return best
+
+
+def _render(
+    tokenizer: Tokenizer,
+    model: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    where: str,
+) -> tuple[str, list[int]]:
+    style = model["prompt_style"]
+    source = dataset["prompt"].get(style)
+    if source is None:
+        raise PromptError(
+            where,
+            f"no prompt for the style {style}",
+            f"a template under prompt: {style}:",
+            "Add it in config/datasets.yaml, or leave this pair out of the run.",
+        )
+    where = f"{where}: prompt.{style}"
+    text = fill(source, inputs, where)
+    if not tokenizer.control.occurs(text):
+        return tokenizer.encode(_frame(tokenizer, model, text))
+    hidden = tokenizer.control.hide(text, spans_of_data(source, inputs, text, where))
+    return tokenizer.encode_hidden(_frame(tokenizer, model, hidden))
+
+
+def _frame(tokenizer: Tokenizer, model: Mapping[str, Any], text: str) -> str:
+    """Put `text` into the model's chat markup, or leave it as it is for a completion."""
+    if model["prompt_style"] == "completion":
+        return text
+    messages = [{"role": "user", "content": text}]
+    system = model.get("system_prompt")
+    if system and tokenizer.takes_system:
+        messages.insert(0, {"role": "system", "content": system})
+    elif system:
+        messages[0]["content"] = f"{system}\n\n{text}"
+    return tokenizer.chat(messages, model.get("template_arguments") or {})
+
+
+def _valid(value: Any) -> Any:
+    """Replace lone surrogates, which JSON can hold and no tokenizer takes."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    elif isinstance(value, list):
+        return [_valid(item) for item in value]
+    elif isinstance(value, dict):
+        return {_valid(key): _valid(item) for key, item in value.items()}
+    return value
+
+
+def _too_long(
+    where: str, model: Mapping[str, Any], dataset: Mapping[str, Any], got: str, limit: int
+) -> PromptError:
+    return PromptError(
+        where,
+        got,
+        f"at most {limit} tokens (max_model_len {model.get('max_model_len')} less max_tokens "
+        f"{dataset.get('max_tokens')})",
+        "Raise the model's max_model_len, lower the dataset's max_tokens, or name under truncate: "
+        "the input that may be cut.",
+    )
