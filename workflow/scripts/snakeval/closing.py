@@ -118,12 +118,14 @@ def _status(path: Path) -> dict[str, Any]:
 
 
 def _last_error(path: Path, since: float) -> str | None:
-    """Return the last error line of a log, or its last line; None if this run did not write it."""
+    """Return the last error line of a log, or what it ends with; None if this run did not write it."""
     if not path.exists() or path.stat().st_mtime < since:
         return None
     lines = [line for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["it ended without a word"])[-1]
+    if errors:
+        return errors[-1]
+    return f"ended early; its log ends with: {lines[-1]}" if lines else "ended early without a word"
 
 
 def clear(run: Run, root: Path) -> None:

@@ -20,10 +20,7 @@ def dataset(entry: Entry, where: str) -> Iterator[SnakevalError]:
     """Yield what is wrong with a dataset entry by itself: task, fields, prompt templates, truncation."""
     if entry["task"] not in tasks.names():
         yield SnakevalError(
-            f"{where}.task",
-            show(entry["task"]),
-            "a task type",
-            near(entry["task"], tasks.names()),
+            f"{where}.task", show(entry["task"]), "a task type", near(entry["task"], tasks.names())
         )
         return
     task = tasks.get(entry["task"])
@@ -57,8 +54,8 @@ def dataset(entry: Entry, where: str) -> Iterator[SnakevalError]:
         yield SnakevalError(
             f"{where}.samples_sha256",
             "null beside several sources",
-            "a SHA-256",
-            "Fetch from one source first; 'sha256' in results/datasets/ then holds it.",
+            "a SHA-256, so that they give the same samples",
+            "Fetch from one source first: 'sha256' in results/datasets/ then holds it.",
         )
 
 
@@ -67,26 +64,27 @@ def _template(text: str, where: str, inputs: tuple[str, ...]) -> Iterator[Snakev
     try:
         names = jinja2.meta.find_undeclared_variables(jinja2.Environment().parse(text))
     except jinja2.TemplateSyntaxError as error:
-        yield SnakevalError(
-            f"{where}, line {error.lineno}",
-            error.message or "a syntax error",
-            "a Jinja template",
-            "Correct the line; literal braces are written {{ '{{' }}.",
-        )
+        yield _syntax_error(error, where)
         return
     for name in sorted(names - set(inputs)):
         yield SnakevalError(where, f"the variable {name}", "a sample's input", near(name, inputs))
-    if not names & set(inputs):
+    if not names:
         yield SnakevalError(
-            where,
-            "a template without any input",
-            "one that uses a sample's input",
-            near("", inputs),
+            where, "no variable", "a template that uses a sample's input", near("", inputs)
         )
 
 
+def _syntax_error(error: jinja2.TemplateSyntaxError, where: str) -> SnakevalError:
+    return SnakevalError(
+        f"{where}, line {error.lineno}",
+        (error.message or "a syntax error").rstrip("."),
+        "a Jinja template",
+        "Correct the line; braces that are meant as text are written {{ '{{' }}.",
+    )
+
+
 def model(entry: Entry, where: str, root: Path) -> Iterator[SnakevalError]:
-    """Yield what is wrong with a model entry by itself."""
+    """Yield what is wrong with a model entry by itself: its chat template."""
     template = entry["chat_template"]
     if template is None:
         return
@@ -98,51 +96,40 @@ def model(entry: Entry, where: str, root: Path) -> Iterator[SnakevalError]:
             "Remove it, or set prompt_style: chat.",
         )
     elif (root / template).is_file():
+        place = f"{where}.chat_template: {template}"
         try:
             jinja2.Environment().parse((root / template).read_text(encoding="utf-8"))
         except jinja2.TemplateSyntaxError as error:
-            yield SnakevalError(
-                f"{where}.chat_template: {template}, line {error.lineno}",
-                error.message or "a syntax error",
-                "a Jinja template",
-                "Correct the file.",
-            )
+            yield _syntax_error(error, place)
         except UnicodeDecodeError:
-            yield SnakevalError(
-                f"{where}.chat_template: {template}",
-                "bytes that are not UTF-8",
-                "text",
-                "Save it as UTF-8.",
-            )
+            yield SnakevalError(place, "bytes that are not UTF-8", "text", "Save it as UTF-8.")
 
 
 def pair(
-    model_name: str, model: Entry, dataset_name: str, dataset: Entry
+    model_name: str, model: Entry, model_where: str, name: str, dataset: Entry, where: str
 ) -> Iterator[SnakevalError]:
-    """Yield why a model cannot answer a dataset."""
+    """Yield why a model cannot answer a dataset.
+
+    Args:
+        model_name: the model.
+        model: its entry.
+        model_where: where the entry stands.
+        name: the dataset.
+        dataset: its entry.
+        where: where the entry stands.
+    """
     style = model["prompt_style"]
     if style not in dataset["prompt"]:
         yield SnakevalError(
-            f"config/datasets.yaml: datasets.{dataset_name}.prompt",
-            " and ".join(dataset["prompt"]),
-            f"{style}, the prompt_style of {model_name}",
-            f"Add a {style} template, or exclude the model or the dataset.",
+            f"{where}.prompt",
+            f"no {style} template",
+            f"one, as {model_name} has prompt_style: {style}",
+            "Add it, or exclude the model or the dataset.",
         )
     if dataset["max_tokens"] >= model["max_model_len"]:
         yield SnakevalError(
-            f"config/models.yaml: models.{model_name}.max_model_len",
+            f"{model_where}.max_model_len",
             str(model["max_model_len"]),
-            f"more than the {dataset['max_tokens']} answer tokens of {dataset_name}",
-            f"Lower max_tokens of {dataset_name}, or exclude one of the two.",
-        )
-
-
-def sampling(name: str, model: Entry, repeats: int) -> Iterator[SnakevalError]:
-    """Yield why several answers to one prompt would all be the same."""
-    if repeats > 1 and model["sampling"]["temperature"] == 0:
-        yield SnakevalError(
-            f"config/models.yaml: models.{name}.sampling.temperature",
-            f"0 with repeats={repeats}",
-            "more than 0 where answers are repeated",
-            "Set a temperature (0.2 to 0.8 is usual for pass@k), or repeats=1.",
+            f"more than {dataset['max_tokens']}, the max_tokens of {name}",
+            "Change one of them, or exclude the model or the dataset.",
         )

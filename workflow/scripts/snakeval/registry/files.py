@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from snakeval.errors import ConfigError, SnakevalError
+from snakeval.errors import SnakevalError
 
 BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -51,41 +51,37 @@ def read_yaml(path: Path, name: str) -> dict[str, Any]:
         name: what the user calls it, for messages.
 
     Raises:
-        ConfigError: missing, unreadable, malformed (file and line are named), or not a mapping.
+        SnakevalError: missing, unreadable, malformed (file and line are named), or not a mapping.
     """
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
     except FileNotFoundError as error:
-        raise _error(
+        raise SnakevalError(
             name, "no such file", "a configuration file", "Restore it from the repository."
         ) from error
     except UnicodeDecodeError as error:
-        raise _error(
+        raise SnakevalError(
             f"{name}, byte {error.start}", "bytes that are not UTF-8", "text", "Save it as UTF-8."
         ) from error
     except OSError as error:
-        raise _error(
+        raise SnakevalError(
             name, error.strerror or str(error), "a file that can be read", "Make it readable."
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
-        raise _error(
+        raise SnakevalError(
             line,
             error.problem or "malformed YAML",
             "YAML with each key once",
             "Correct the line; indentation and quotes are the usual causes.",
         ) from error
     except yaml.YAMLError as error:
-        raise _error(name, str(error), "YAML", "Correct the file.") from error
+        raise SnakevalError(name, str(error), "YAML", "Correct the file.") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _error(
+        raise SnakevalError(
             name, f"a {type(value).__name__}", "a mapping of names", "Write 'name:' lines."
         )
     return value
-
-
-def _error(where: str, got: str, expected: str, fix: str) -> ConfigError:
-    return ConfigError([SnakevalError(where, got, expected, fix)])

@@ -35,60 +35,88 @@ def load(config: Mapping[str, Any], root: Path) -> Run:
 
 
 class _Loader:
+    """Gathers what is wrong, and goes on as far as that makes sense."""
+
     def __init__(self, config: Mapping[str, Any], root: Path) -> None:
         self._root, self._given = root, config
         self._errors: list[SnakevalError] = []
-        self._lines: list[str] = []
+        self._places: dict[tuple[str, str], str] = {}  # (kind, name) → file and key of the entry
         self._contents = Contents(root, root / "results" / ".hashes.json")
 
     def run(self) -> Run:
         """Return the run, or raise all errors at once."""
         shipped = self._file("config")
         registry = {kind: self._entries(kind, shipped) for kind in SINGULAR}
-        settings, layers = self._settings(shipped)
-        self._check_categories(registry)
-        self._stop_on_errors()
-        selector = selection.Selector(
-            layers, registry["models"], registry["datasets"], registry["categories"]
-        )
-        pairs = selector.pairs()
-        self._errors += selector.errors
-        self._stop_on_errors()
-        chosen = {
-            kind: {
+        layers = selection.layers(shipped, self._given)
+        settings = self._settings(shipped, layers)
+        if not settings:
+            self._stop_on_errors()
+        self._check_categories(registry["categories"])
+        pairs = self._select(registry, layers)
+        models, datasets = (
+            {
                 name: {**entry, "title": entry["title"] or name}
                 for name, entry in registry[kind].items()
                 if any(name == pair[place] for pair in pairs)
             }
             for place, kind in enumerate(("models", "datasets"))
-        }
-        self._resolve_models(chosen["models"], settings)
-        self._resolve_datasets(chosen["datasets"], settings)
+        )
+        for name, entry in models.items():
+            self._resolve_model(entry, self._places["models", name])
+        data_dir = self._data_dir(settings["data_dir"], layers)
+        for name, entry in datasets.items():
+            self._resolve_dataset(name, entry, self._places["datasets", name], data_dir)
         for model, dataset in pairs:
             self._errors += checks.pair(
-                model, chosen["models"][model], dataset, chosen["datasets"][dataset]
+                model,
+                models[model],
+                self._places["models", model],
+                dataset,
+                datasets[dataset],
+                self._places["datasets", dataset],
             )
         self._stop_on_errors()
         self._contents.save()
-        return _assembled(chosen["models"], chosen["datasets"], pairs, settings)
+        return _assembled(models, datasets, pairs, settings)
+
+    def _select(
+        self, registry: Mapping[str, Mapping[str, Any]], layers: list[selection.Layer]
+    ) -> list[tuple[str, str]]:
+        """Return the selected pairs of entries that are right themselves."""
+        names = {kind: [name for place, name in self._places if place == kind] for kind in SINGULAR}
+        selector = selection.Selector(
+            layers, names["models"], names["datasets"], names["categories"], registry["categories"]
+        )
+        pairs = selector.pairs()
+        self._errors += selector.errors
+        if not pairs and not self._errors:
+            self._errors.append(
+                SnakevalError(
+                    "selection",
+                    "no pair",
+                    "at least one model on one dataset",
+                    "Give categories=, or models= and datasets=, and exclude less.",
+                )
+            )
+        return [
+            (model, dataset)
+            for model, dataset in pairs
+            if model in registry["models"] and dataset in registry["datasets"]
+        ]
 
     def _stop_on_errors(self) -> None:
-        if self._errors or self._lines:
-            error = ConfigError(self._errors)
-            error.lines = list(dict.fromkeys(self._lines + error.lines))
-            error.args = ("\n".join(error.lines),)
-            raise error
+        if self._errors:
+            raise ConfigError({str(error): error for error in self._errors}.values())
 
     def _file(self, name: str) -> dict[str, Any]:
-        """Read one file of config/; what is wrong with it is noted and the file taken as empty."""
+        """Read one file of config/; without it, what the others say would seem wrong too."""
         try:
             return read_yaml(self._root / "config" / f"{name}.yaml", f"config/{name}.yaml")
-        except ConfigError as error:
-            self._lines += error.lines
-            return {}
+        except SnakevalError as error:
+            raise ConfigError([*self._errors, error]) from error
 
     def _entries(self, kind: str, shipped: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return the checked entries of one kind, defaults filled, given ones laid over the files'."""
+        """Return the checked entries of one kind, defaults filled, given keys laid over the files'."""
         entries: dict[str, Any] = dict(self._file(kind))
         where = dict.fromkeys(entries, f"config/{kind}.yaml")
         for place, layer in ((SHIPPED, shipped), (GIVEN, self._given)):
@@ -100,6 +128,7 @@ class _Loader:
         good: dict[str, dict[str, Any]] = {}
         for name, entry in entries.items():
             path = f"{kind}.{name}"
+            self._places[kind, name] = f"{where[name]}: {path}"
             errors = schema.check(entry, SINGULAR[kind], where[name], path)
             if not SLUG.fullmatch(str(name)):
                 errors.append(
@@ -115,120 +144,102 @@ class _Loader:
                 good[name] = schema.filled(entry, SINGULAR[kind])
         return good
 
-    def _settings(self, shipped: Mapping[str, Any]) -> tuple[dict[str, Any], list[selection.Layer]]:
-        """Return all settings with their defaults, and the layers for the selection."""
-        known = [*schema.load("config")["properties"], *selection.NAMES, *selection.SETTINGS]
+    def _settings(
+        self, shipped: Mapping[str, Any], layers: list[selection.Layer]
+    ) -> dict[str, Any]:
+        """Return all settings with their defaults; empty where something is wrong."""
+        known = {*schema.load("config")["properties"], *selection.NAMES, *selection.SETTINGS}
+        wrong: list[SnakevalError] = []
         for where, config in ((SHIPPED, shipped), (GIVEN, self._given)):
             for key in config:
                 if key not in known:
-                    self._errors.append(
-                        SnakevalError(
-                            f"{where}: {key}",
-                            "an unknown key",
-                            "a known one",
-                            near(str(key), known),
-                        )
+                    place = f"{where}: {key}"
+                    wrong.append(
+                        SnakevalError(place, "an unknown key", "a known one", near(str(key), known))
                     )
-        layers = selection.layers(shipped, self._given)
+            if not isinstance(config.get("run", {}), Mapping):
+                wrong += schema.check({"run": config["run"]}, "config", where)
         for layer in layers:
-            record = {**({"run": layer.run} if layer.run else {}), **layer.rest}
-            if set(layer.run) == {"run"}:
-                record["run"] = layer.run["run"]
-            self._errors += schema.check(record, "config", layer.where)
+            wrong += schema.check(layer.run, "run", layer.where, layer.prefix)
+            wrong += schema.check(layer.rest, "config", layer.where)
+        self._errors += wrong
+        if wrong:
+            return {}
         merged = selection.settings(layers)
-        if any("run" in layer.run for layer in layers) or self._errors:
-            return {}, layers
         run = {key: merged.pop(key) for key in selection.SETTINGS if key in merged}
-        full = schema.filled({"run": run, **merged}, "config")
-        settings = {key: full["run"][key] for key in selection.SETTINGS}
-        return settings | {key: full[key] for key in selection.REST}, layers
+        run, rest = schema.filled(run, "run"), schema.filled(merged, "config")
+        return {key: run[key] for key in selection.SETTINGS} | {
+            key: rest[key] for key in selection.REST
+        }
 
-    def _check_categories(self, registry: Mapping[str, Mapping[str, Any]]) -> None:
+    def _check_categories(self, categories: Mapping[str, Mapping[str, Any]]) -> None:
         """Note the names in categories that no file knows."""
-        for name, category in registry["categories"].items():
+        for name, category in categories.items():
             for kind in ("models", "datasets"):
-                # An entry that is wrong is reported itself: here it counts as known.
-                known = {*registry[kind], *self._file_names(kind)}
+                known = [entry for place, entry in self._places if place == kind]
                 for member in category[kind]:
                     if member not in known:
                         self._errors.append(
                             SnakevalError(
-                                f"config/categories.yaml: categories.{name}.{kind}",
+                                f"{self._places['categories', name]}.{kind}",
                                 repr(member),
                                 f"a name in config/{kind}.yaml",
                                 near(member, known),
                             )
                         )
 
-    def _file_names(self, kind: str) -> set[str]:
-        return {
-            error.where.split(": ")[1].split(".")[1]
-            for error in self._errors
-            if f": {kind}." in error.where
-        }
-
-    def _resolve_models(
-        self, models: dict[str, dict[str, Any]], settings: Mapping[str, Any]
-    ) -> None:
-        for name, entry in models.items():
-            where = f"config/models.yaml: models.{name}"
-            self._errors += checks.model(entry, where, self._root)
-            self._errors += checks.sampling(name, entry, settings["repeats"])
-            try:
-                identity: dict[str, Any] = {"tokenizer": None, "chat_template": None}
-                identity["source"] = self._contents.identity(
-                    entry["source"], f"{where}.source.path"
+    def _resolve_model(self, entry: dict[str, Any], where: str) -> None:
+        """Check a model and add what it is made from."""
+        self._errors += checks.model(entry, where, self._root)
+        identity: dict[str, Any] = {"tokenizer": None, "chat_template": None}
+        try:
+            for part in ("source", "tokenizer"):
+                if entry[part] is not None:
+                    identity[part] = self._contents.identity(entry[part], f"{where}.{part}.path")
+            if entry["chat_template"] is not None:
+                identity["chat_template"] = self._contents.content(
+                    entry["chat_template"], f"{where}.chat_template"
                 )
-                if entry["tokenizer"] is not None:
-                    identity["tokenizer"] = self._contents.identity(
-                        entry["tokenizer"], f"{where}.tokenizer.path"
-                    )
-                if entry["chat_template"] is not None:
-                    identity["chat_template"] = self._contents.content(
-                        entry["chat_template"], f"{where}.chat_template"
-                    )
-            except SnakevalError as error:
-                self._errors.append(error)
-                continue
-            entry["identity"] = identity
-            entry["source_id"] = spec.model_source(identity)
+        except SnakevalError as error:
+            self._errors.append(error)
+            return
+        entry["identity"] = identity
+        entry["source_id"] = spec.model_source(identity)
 
-    def _resolve_datasets(
-        self, datasets: dict[str, dict[str, Any]], settings: Mapping[str, Any]
+    def _resolve_dataset(
+        self, name: str, entry: dict[str, Any], where: str, data_dir: Path | None
     ) -> None:
-        folder = self._data_dir(settings["data_dir"])
-        for name, entry in datasets.items():
-            where = f"config/datasets.yaml: datasets.{name}"
-            self._errors += checks.dataset(entry, where)
-            try:
-                own = folder / f"{name}.jsonl" if folder else None
+        """Check a dataset and add what it is made from."""
+        self._errors += checks.dataset(entry, where)
+        own = data_dir / f"{name}.jsonl" if data_dir else None
+        try:
+            if own and own.exists():
+                sources = [{"content": self._contents.content(str(own), f"data_dir: {own}")}]
+                entry["samples_sha256"] = None  # it pins the registry's sources, not one's own rows
+            else:
                 sources = [
                     self._contents.identity(source, f"{where}.sources[{number}].path")
                     for number, source in enumerate(entry["sources"])
                 ]
-                if own and own.is_file():
-                    sources = [{"content": self._contents.content(str(own), f"data_dir: {own}")}]
-                    entry["samples_sha256"] = (
-                        None  # it pins the shipped sources' rows, not one's own
-                    )
-                pinned = entry["samples_sha256"]
-            except SnakevalError as error:
-                self._errors.append(error)
-                continue
-            entry["source_id"] = spec.dataset_source(entry, sources, pinned)
-            entry["identity"] = (
-                {"samples": pinned} if pinned else {"sources": sources, "fields": entry["fields"]}
-            )
+        except SnakevalError as error:
+            self._errors.append(error)
+            return
+        pinned = entry["samples_sha256"]
+        entry["source_id"] = spec.dataset_source(entry, sources, pinned)
+        entry["identity"] = (
+            {"samples": pinned} if pinned else {"sources": sources, "fields": entry["fields"]}
+        )
 
-    def _data_dir(self, path: str | None) -> Path | None:
-        """Return the folder of local rows; one that is given and not there is an error."""
+    def _data_dir(self, path: str | None, layers: list[selection.Layer]) -> Path | None:
+        """Return the folder of one's own rows; one that is given and not there is an error."""
         if path is None:
             return None
         folder = self._root / Path(path).expanduser()
         if not folder.is_dir():
+            where = next(layer for layer in reversed(layers) if "data_dir" in layer.rest)
             self._errors.append(
                 SnakevalError(
-                    "data_dir",
+                    f"{where.where}: data_dir",
                     repr(path),
                     "an existing folder",
                     "Give the folder that holds <dataset>.jsonl files, or leave data_dir out.",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema.exceptions import ValidationError
 from jsonschema.validators import Draft202012Validator
 
 from snakeval.errors import SnakevalError, near
@@ -24,11 +24,20 @@ TYPES = {
     "object": "a mapping",
     "null": "null",
 }
+LIMITS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+}
 
 
 @cache
 def load(name: str) -> dict[str, Any]:
-    """Return the schema `workflow/schemas/{name}.schema.json`."""
+    """Return the schema `workflow/schemas/{name}.schema.json`, or `run`, the part of config's."""
+    if name == "run":
+        config = load("config")
+        return {**config["properties"]["run"], "$defs": config["$defs"]}
     schema: dict[str, Any] = json.loads((FOLDER / f"{name}.schema.json").read_text("utf-8"))
     return schema
 
@@ -57,18 +66,35 @@ def check(value: Any, name: str, where: str, prefix: str = "") -> list[SnakevalE
 
     Args:
         value: what was read.
-        name: model, dataset, category or config.
+        name: model, dataset, category, config or run.
         where: the file, for messages.
         prefix: the keys that lead to `value` in that file, such as `models.foo`.
     """
+    found = [leaf for error in _validator(name).iter_errors(value) for leaf in _leaves(error)]
+    found.sort(key=lambda error: (list(map(str, error.absolute_path)), error.validator != "enum"))
+    wrong_kind: dict[tuple[Any, ...], Any] = {}
+    for error in found:
+        if error.validator in ("enum", "type"):
+            wrong_kind.setdefault(tuple(error.absolute_path), error)
     errors: list[SnakevalError] = []
-    for error in sorted(_validator(name).iter_errors(value), key=lambda e: list(map(str, e.path))):
-        errors += _translate(error, where, prefix)
-    errors += _not_finite(value, where, prefix)
-    return errors
+    for error in found:
+        # A value of the wrong kind breaks further rules, which say nothing to a user.
+        if wrong_kind.get(tuple(error.absolute_path), error) is error:
+            errors += _translate(error, where, prefix)
+    return errors + list(_not_finite(value, where, prefix))
 
 
-def _translate(error: ValidationError, where: str, prefix: str) -> Iterator[SnakevalError]:
+def _leaves(error: Any) -> Iterator[Any]:
+    """Yield the error, or those inside an `anyOf [null, …]`, which has one other form only."""
+    if error.validator != "anyOf":
+        yield error
+        return
+    for inner in error.context:
+        if inner.schema_path[0] == len(error.validator_value) - 1:
+            yield from _leaves(inner)
+
+
+def _translate(error: Any, where: str, prefix: str) -> Iterator[SnakevalError]:
     """Say in the house's words what jsonschema found."""
     schema, value, limit = error.schema, error.instance, error.validator_value
     path = _join(prefix, *error.absolute_path)
@@ -78,64 +104,50 @@ def _translate(error: ValidationError, where: str, prefix: str) -> Iterator[Snak
         case "additionalProperties":
             known = list(schema.get("properties", {}))
             for key in sorted(set(value) - set(known)):
-                place = f"{where}: {_join(path, key)}"
-                yield SnakevalError(place, "an unknown key", "a known one", near(key, known))
+                yield SnakevalError(
+                    f"{where}: {_join(path, key)}",
+                    "an unknown key",
+                    "a known one",
+                    near(key, known),
+                )
         case "required":
-            for key in sorted(set(limit) - set(value)):
-                if f"'{key}' is a required" in error.message:
-                    fix = str(_property(schema, key).get("description", ""))
-                    place = f"{where}: {_join(path, key)}"
-                    yield SnakevalError(place, "nothing", "a value", fix or "Add it.")
+            key = re.match("'(.*)' is a required", error.message)[1]  # type: ignore[index]
+            fix = str(_property(schema, key).get("description", "Add it."))
+            yield SnakevalError(f"{where}: {_join(path, key)}", "nothing", "a value", fix)
         case "dependentRequired":
-            for key, needed in limit.items():
-                for other in needed:
-                    if key in value and other not in value and f"{other!r} is" in error.message:
-                        yield SnakevalError(
-                            f"{where}: {_join(path, key)}",
-                            f"{key} without {other}",
-                            f"{other} beside it",
-                            about,
-                        )
+            other, key = re.match("'(.*)' is a dependency of '(.*)'", error.message).groups()  # type: ignore[union-attr]
+            yield SnakevalError(
+                f"{where}: {_join(path, key)}",
+                f"{key} without {other}",
+                f"{other} beside it",
+                about,
+            )
         case "oneOf":
             forms = [branch["required"][0] for branch in limit]
-            found = [form for form in forms if form in value] if isinstance(value, dict) else []
-            got = " and ".join(found) or "none of them"
+            got = " and ".join(form for form in forms if form in value) or "none of them"
             yield SnakevalError(place, got, f"exactly one of {', '.join(forms)}", about)
-        case "anyOf":
-            for inner in error.context or ():
-                if inner.schema_path[0] == len(limit) - 1:
-                    yield from _translate(inner, where, prefix)
         case "enum":
             options = [option for option in limit if option is not None]
-            close = near(value, options) if isinstance(value, str) else about
+            close = near(value, options) if isinstance(value, str) else ""
             fix = close if close.startswith("Did you mean") else about
             expected = f"one of {', '.join(options)}" + (" or null" if None in limit else "")
             yield SnakevalError(place, show(value), expected, fix)
         case "type":
             kinds = [limit] if isinstance(limit, str) else limit
-            yield SnakevalError(
-                place, show(value), " or ".join(TYPES[kind] for kind in kinds), about
-            )
+            expected = " or ".join(TYPES[kind] for kind in kinds)
+            yield SnakevalError(place, show(value), expected, about)
         case "pattern":
             yield SnakevalError(place, show(value), f"text of the form {limit}", about)
         case "minLength" | "minItems" | "minProperties":
             yield SnakevalError(place, "nothing in it", "at least one", about)
         case kind:
-            words = {
-                "minimum": "at least",
-                "maximum": "at most",
-                "exclusiveMinimum": "more than",
-                "exclusiveMaximum": "less than",
-            }
-            yield SnakevalError(place, show(value), f"{words.get(kind, kind)} {limit}", about)
+            yield SnakevalError(place, show(value), f"{LIMITS.get(kind, kind)} {limit}", about)
 
 
 def _property(schema: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return what the schema says of one key; `$ref`s here lead to `$defs.source` alone."""
+    """Return what the schema says of one key; the only `$ref` leads to `$defs.source`."""
     found: Mapping[str, Any] = schema.get("properties", {}).get(key, {})
-    if found.get("$ref") == "#/$defs/source":
-        found = load("model")["$defs"]["source"]
-    return found
+    return load("model")["$defs"]["source"] if "$ref" in found else found
 
 
 def _not_finite(value: Any, where: str, path: str) -> Iterator[SnakevalError]:

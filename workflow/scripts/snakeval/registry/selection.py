@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,13 @@ class Layer:
     """What one place says: `run` (lists and settings) and the rest. Later layers replace earlier ones."""
 
     where: str
+    prefix: str  # the key that holds `run`, empty where its keys are flat
     run: dict[str, Any]
     rest: dict[str, Any]
 
     def place(self, key: str) -> str:
         """Name the place of a key for a message."""
-        return f"{self.where}: {key}"
+        return f"{self.where}: {self.prefix}.{key}" if self.prefix else f"{self.where}: {key}"
 
 
 def layers(shipped: Mapping[str, Any], given: Mapping[str, Any]) -> list[Layer]:
@@ -37,18 +38,17 @@ def layers(shipped: Mapping[str, Any], given: Mapping[str, Any]) -> list[Layer]:
     """
     result = []
     for where, config in ((SHIPPED, shipped), (GIVEN, given)):
-        run = config.get("run")
-        flat = {
-            key: value
+        nested = config.get("run")
+        if isinstance(nested, Mapping):
+            run = {str(key): _plain(key, value) for key, value in nested.items()}
+            result.append(Layer(where, "run", run, {}))
+        run = {
+            key: _plain(key, value)
             for key, value in config.items()
             if key in (*NAMES, *SETTINGS) and not (key in KINDS and isinstance(value, Mapping))
         }
         rest = {key: config[key] for key in REST if key in config}
-        if isinstance(run, Mapping):
-            result.append(Layer(where, {str(k): _plain(k, v) for k, v in run.items()}, {}))
-        elif run is not None:
-            result.append(Layer(where, {"run": run}, {}))
-        result.append(Layer(where, {key: _plain(key, value) for key, value in flat.items()}, rest))
+        result.append(Layer(where, "", run, rest))
     return result
 
 
@@ -58,7 +58,8 @@ def _plain(key: Any, value: Any) -> Any:
         if value is None:
             return []
         if isinstance(value, str | int) and not isinstance(value, bool):
-            return [name for name in (part.strip() for part in str(value).split(",")) if name]
+            names = [name for name in (part.strip() for part in str(value).split(",")) if name]
+            return names or value
         if isinstance(value, list | tuple):
             return [str(name) if isinstance(name, int) else name for name in value]
     if key in SETTINGS and isinstance(value, str):
@@ -69,120 +70,100 @@ def _plain(key: Any, value: Any) -> Any:
     return value
 
 
-@dataclass
-class Selection:
-    """Selected pairs of names in registry order, and the settings that the layers agree on."""
-
-    pairs: list[tuple[str, str]]
-    settings: dict[str, Any]
-
-
 class Selector:
     """Applies the layers to the registry; `errors` gathers what is wrong.
 
     Args:
         layers: as `layers` gives them, checked against the schema.
-        models, datasets, categories: the registry; only the names matter, and what a category lists.
+        models: all names in registry order.
+        datasets: the same.
+        categories: the same.
+        members: category → its `models` and `datasets`, of the categories that are right themselves.
     """
 
     def __init__(
         self,
         layers: list[Layer],
-        models: Iterable[str],
-        datasets: Iterable[str],
-        categories: Mapping[str, Mapping[str, Any]],
+        models: list[str],
+        datasets: list[str],
+        categories: list[str],
+        members: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._layers = layers
-        self._known: dict[str, list[str]] = {
-            "models": list(models),
-            "datasets": list(datasets),
-            "categories": list(categories),
-        }
-        self._categories = categories
+        self._known = {"models": models, "datasets": datasets, "categories": categories}
+        self._members = members
         self.errors: list[SnakevalError] = []
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Return the selected pairs in registry order; `errors` says why there are none."""
-        chosen = {
-            name: self._names(name, name.removeprefix("exclude_"), self._layers) for name in NAMES
-        }
-        # The highest layer that names categories or models replaces both of the lower ones, and
-        # the lower layers' datasets no longer hold for categories, which bring their own.
+        """Return the selected pairs in registry order.
+
+        The highest layer that names categories or models replaces both of the lower ones. Its
+        categories bring their own datasets unless datasets are given there or higher; a model that is
+        named itself runs on the datasets of any layer.
+        """
+        for name in NAMES:
+            self._check(name)
         top = max(
-            (i for i, layer in enumerate(self._layers) if _selects(layer)),
+            (number for number, layer in enumerate(self._layers) if _selects(layer)),
             default=len(self._layers),
         )
-        selecting = self._layers[top : top + 1]
-        chosen["categories"] = self._names("categories", "categories", selecting, check=False)
-        chosen["models"] = self._names("models", "models", selecting, check=False)
-        given = self._names("datasets", "datasets", self._layers[top:], check=False)
+        given = self._top("datasets", self._layers[top:])
         found: set[tuple[str, str]] = set()
-        for name in chosen["categories"]:
-            category = self._categories[name]
-            found |= {
-                (model, dataset)
-                for model in category["models"]
-                for dataset in given or category["datasets"]
-            }
-        for model in chosen["models"]:
-            found |= {(model, dataset) for dataset in self._datasets_of(model, chosen["datasets"])}
-        if self.errors:
-            return []
-        left = {
-            (model, dataset)
-            for model, dataset in found
-            if model not in chosen["exclude_models"] and dataset not in chosen["exclude_datasets"]
+        for name in self._top("categories", self._layers[top : top + 1]):
+            category = self._members.get(name, {"models": (), "datasets": ()})
+            datasets = given or category["datasets"]
+            found |= {(model, dataset) for model in category["models"] for dataset in datasets}
+        anywhere = self._top("datasets", self._layers)
+        for model in self._top("models", self._layers[top : top + 1]):
+            found |= {(model, dataset) for dataset in anywhere or self._own_datasets(model)}
+        without = {
+            kind: self._top(f"exclude_{kind}", self._layers) for kind in ("models", "datasets")
         }
-        if not left:
-            got = "nothing selected" if not found else f"all {len(found)} pairs excluded"
-            self._error(
-                "selection",
-                got,
-                "at least one model and one dataset",
-                "Give categories= or models= and datasets=, for example models=smollm2_135m datasets=humaneval.",
-            )
-        order = {
-            name: i for kind in ("models", "datasets") for i, name in enumerate(self._known[kind])
-        }
-        return sorted(left, key=lambda pair: (order[pair[0]], order[pair[1]]))
+        models, datasets = (
+            {name: place for place, name in enumerate(names) if name not in without[kind]}
+            for kind, names in self._known.items()
+            if kind != "categories"
+        )
+        left = [pair for pair in found if pair[0] in models and pair[1] in datasets]
+        return sorted(left, key=lambda pair: (models[pair[0]], datasets[pair[1]]))
 
-    def _datasets_of(self, model: str, datasets: list[str]) -> list[str]:
-        """Return the datasets of a model that is named itself: as given, else its categories'."""
-        if datasets:
-            return datasets
+    def _own_datasets(self, model: str) -> list[str]:
+        """Return the datasets of the categories that list a model."""
         own = [
             dataset
-            for category in self._categories.values()
+            for category in self._members.values()
             if model in category["models"]
             for dataset in category["datasets"]
         ]
-        if not own:
-            self._error(
-                f"model {model}",
-                "no dataset to run it on",
-                "datasets",
-                "Give datasets=…, or list the model in config/categories.yaml.",
+        if not own and model in self._known["models"]:
+            self.errors.append(
+                SnakevalError(
+                    f"model {model}",
+                    "no dataset to run it on",
+                    "datasets",
+                    "Give datasets=…, or list the model in config/categories.yaml.",
+                )
             )
         return own
 
-    def _names(self, key: str, kind: str, layers: list[Layer], check: bool = True) -> list[str]:
-        """Return what the topmost layer that has `key` says, unknown names left out (and noted)."""
-        known = self._known[kind]
-        for layer in reversed(layers):
-            if names := layer.run.get(key):
-                for name in names if check else ():
-                    if name not in known:
-                        self._error(
-                            layer.place(key),
-                            repr(name),
-                            f"a name in config/{kind}.yaml",
-                            near(str(name), known),
-                        )
-                return [name for name in names if name in known]
-        return []
+    def _top(self, key: str, layers: list[Layer]) -> list[str]:
+        """Return what the topmost layer that has `key` says."""
+        return next((layer.run[key] for layer in reversed(layers) if layer.run.get(key)), [])
 
-    def _error(self, where: str, got: str, expected: str, fix: str) -> None:
-        self.errors.append(SnakevalError(where, got, expected, fix))
+    def _check(self, key: str) -> None:
+        """Note the unknown names of the layer that counts."""
+        kind = key.removeprefix("exclude_")
+        layer = next((layer for layer in reversed(self._layers) if layer.run.get(key)), None)
+        for name in layer.run[key] if layer else ():
+            if name not in self._known[kind]:
+                self.errors.append(
+                    SnakevalError(
+                        layer.place(key) if layer else key,
+                        repr(name),
+                        f"a name in config/{kind}.yaml",
+                        near(name, self._known[kind]),
+                    )
+                )
 
 
 def _selects(layer: Layer) -> bool:
