@@ -34,8 +34,7 @@ def summarize(run: Run, folder: Path, output: Path, failures: Sequence[Failure] 
         run: the resolved run; only its pairs are read, whatever else lies in `folder`.
         folder: the working directory, which holds `results/`.
         output: the folder to write to.
-        failures: what is known to have failed. Pairs without files that are not named here are
-            looked up in the status files of the fetch rules, or listed as not run.
+        failures: what is known to have failed; other pairs without files are listed as not run.
 
     Raises:
         StorageError: a file is broken, or a pair's meta.json belongs to another key.

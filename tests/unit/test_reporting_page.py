@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from base64 import b64decode
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reported_run import make_run
+from snakeval.errors import StorageError
+from snakeval.registry import Run
+from snakeval.reporting import Failure, report, summarize
+
+HOSTILE = {
+    "script": "<script>window.hacked = 1</script>",
+    "end of the script": "</script></style></pre></details></li></ol></main><img src=x onerror=hacked()>",
+    "template": "{{ 7 * 7 }}{% for x in y %}{# no #}${7*7}<%= 7 %>",
+    "markdown": "``````\n# not a title\n| a | b |\n[x](javascript:alert(1)) ![x](http://e.invalid/x)",
+    "controls": "a\x00b\x1b[31mc\x07\r\nd\x85e",
+    "direction": "user \u202e txt.exe \u2066 hidden \u2069",
+    "halves": "\ud83d alone \udc00",
+    "attribute": '" onmouseover="hacked()" \' x=\'',
+    "formula": '=HYPERLINK("http://e.invalid")',
+    "comment": "<!-- <![CDATA[ ]]> -->",
+    "empty": "",
+}
+VOID = {"meta", "img", "input", "br", "link", "hr"}
+
+
+def pages(root: Path, run: Run, failures: list[Failure] | None = None) -> tuple[str, str]:
+    summarize(run, root, root / "summary", failures or [])
+    report(run, root, root / "summary", root / "reports")
+    reports = root / "reports"
+    return (reports / "index.html").read_text("utf-8"), (reports / "report.md").read_text("utf-8")
+
+
+class Outline(HTMLParser):
+    """Checks that tags nest, and collects them with their texts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts.append((self.open[-1], data))
+
+    def count(self, name: str) -> int:
+        return sum(tag == name for tag, _ in self.tags)
+
+
+def everywhere(text: str) -> Callable[[dict[str, Any]], None]:
+    """Put a text into every field that a dataset or model can fill."""
+
+    def change(answer: dict[str, Any]) -> None:
+        answer["id"] = f"{answer['id']} {text}"
+        for name in ("text", "completion", "answer", "error"):
+            answer[name] = text
+        answer["target"] = {"solution": text, text: text}
+        answer["detail"] = {
+            "verdict": f"odd {text}",
+            "message": text,
+            "program": text,
+            text: [text],
+        }
+
+    return change
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_samples_stay_text(tmp_path: Path, name: str) -> None:
+    plain = make_run(tmp_path / "plain", samples=3)
+    expected = Outline(pages(tmp_path / "plain", plain)[0])
+    run = make_run(tmp_path / "odd", samples=3, change=everywhere(HOSTILE[name]))
+    failures: list[Failure] = [
+        {"model": "tiny", "dataset": "humaneval", "stage": "score", "reason": HOSTILE[name]}
+    ]
+    html, markdown = pages(tmp_path / "odd", run, failures)
+    outline = Outline(html)
+    for tag in ("script", "style", "main", "article", "svg", "meta"):
+        assert outline.count(tag) == expected.count(tag), tag
+    assert outline.count("img") == 0
+    assert not [
+        tag for tag, attributes in outline.tags if any(n.startswith("on") for n in attributes)
+    ]
+    hidden = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+    assert not hidden.search(html)
+    assert not hidden.search(markdown)
+    if name == "template":
+        assert "49" not in "".join(text for tag, text in outline.texts if tag == "pre")
+        assert "{{ 7 * 7 }}" in html
+    if name == "markdown":
+        assert "\n```````text\n``````\n# not a title" in markdown
+
+
+def test_texts_arrive_whole(tmp_path: Path) -> None:
+    odd = "\n  <b>&amp; \"quotes\" 'x'</b>\n\ttab\n"
+    run = make_run(
+        tmp_path,
+        models=["tiny"],
+        datasets=["humaneval"],
+        samples=1,
+        change=lambda answer: answer.update(completion=odd),
+    )
+    texts = Outline(pages(tmp_path, run)[0]).texts
+    assert ("pre", f"\n{odd}") in texts  # the first line feed in a <pre> is not shown
+
+
+def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
+    html, _ = pages(tmp_path, make_run(tmp_path, samples=3))
+    outline = Outline(html)
+    for _, attributes in outline.tags:
+        assert "style" not in attributes  # the policy would block it
+        for name in ("src", "srcset", "data", "action", "xlink:href"):
+            assert name not in attributes
+        assert (attributes.get("href") or "#").startswith("#")
+    assert "@import" not in html
+    assert "url(" not in html
+    policy = next(
+        attributes["content"]
+        for tag, attributes in outline.tags
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    hashes = [b64decode(found) for found in re.findall(r"sha256-([\w+/=]+)", policy)]
+    for tag in ("style", "script"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        assert hashlib.sha256(content.encode()).digest() in hashes
+
+
+def test_links_lead_somewhere_and_ids_are_unique(tmp_path: Path) -> None:
+    html, _ = pages(tmp_path, make_run(tmp_path, samples=3, repeats=2))
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
+
+
+def test_numbers_are_those_of_the_leaderboard(tmp_path: Path) -> None:
+    run = make_run(tmp_path, models=["medium"], datasets=["humaneval"])
+    html, markdown = pages(tmp_path, run)
+    line = (tmp_path / "summary" / "leaderboard.csv").read_text().splitlines()[1].split(",")
+    value, low, high = (f"{float(cell) * 100:.1f}" for cell in line[3:6])
+    assert f'<td class="value">{value} %</td><td>{low} to {high} %</td><td>164</td>' in html
+    assert f"| {value} % | {low} to {high} % | 164 |" in markdown
+
+
+def test_what_was_not_measured_is_a_dash(tmp_path: Path) -> None:
+    run = make_run(tmp_path, models=["tiny"], datasets=["humaneval"], samples=3, on_gpu=False)
+    html, _ = pages(tmp_path, run)
+    facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]*)</dd>", html))
+    assert facts["energy"] == "not measured (no GPU)"
+    assert facts["peak memory"] == "–"
+    assert facts["of it compiling"] == "–"
+    assert facts["GPU"] == "none"
+    assert "None" not in html
+    assert "nan" not in re.findall(r"<td>([^<]*)</td>", html)
+
+
+def test_a_result_without_a_value_is_shown(tmp_path: Path) -> None:
+    def fail(answer: dict[str, Any]) -> None:
+        answer.update(state="unscored", value=None, answer=None, detail={}, error="it broke")
+
+    run = make_run(
+        tmp_path, models=["tiny", "medium"], datasets=["humaneval"], samples=2, change=fail
+    )
+    html, markdown = pages(tmp_path, run)
+    assert '<td class="value">–</td><td>–</td><td>0</td>' in html
+    assert "| – | – | 0 | 0 | 0 | 0 | 2 |" in markdown
+    assert "humaneval_states.svg" in markdown
+    assert "humaneval_intervals.svg" not in markdown
+
+
+def test_failed_pairs_come_first(tmp_path: Path) -> None:
+    run = make_run(tmp_path, samples=2)
+    for pair in run.pairs[1:]:
+        shutil.rmtree(tmp_path / pair.folder())
+    failure: Failure = {
+        "model": "large",
+        "dataset": "humaneval",
+        "stage": "generate",
+        "reason": "CUDA out of memory",
+        "log": "results/logs/generate/large.0.log",
+    }
+    html, markdown = pages(tmp_path, run, [failure])
+    assert "5 of 6 pairs without a result" in html
+    assert html.index("CUDA out of memory") < html.index("best first")
+    assert "results/logs/generate/large.0.log" in html
+    assert "| large | humaneval | generate | CUDA out of memory |" in markdown
+
+
+def test_a_run_without_any_result_has_a_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path, samples=1)
+    for kind in ("pairs", "models", "datasets"):
+        shutil.rmtree(tmp_path / "results" / kind)
+    html, _ = pages(tmp_path, run)
+    assert "There is no result yet." in html
+    assert (tmp_path / "reports" / "figures").is_dir()
+
+
+def test_notices_say_what_limits_the_numbers(tmp_path: Path) -> None:
+    def cut(answer: dict[str, Any]) -> None:
+        answer.update(finish_reason="length", cut_tokens=10)
+
+    run = make_run(tmp_path, models=["large"], datasets=["humaneval"], samples=20, change=cut)
+    html, _ = pages(tmp_path, run)
+    for said in (
+        "Only the first 20 samples",
+        "Few samples",
+        "(20 of 20)",
+        "Prompts were cut",
+        "(unpinned)",
+        "The revision is not a commit",
+    ):
+        assert said in html
+    assert "Run without a GPU" not in html
+    pinned = make_run(tmp_path / "pinned", models=["medium"], datasets=["humaneval"])
+    assert "unpinned" not in pages(tmp_path / "pinned", pinned)[0]
+
+
+def test_huge_completions_are_clipped(tmp_path: Path) -> None:
+    def huge(answer: dict[str, Any]) -> None:
+        answer["completion"] = "<b>\x00" * 1_250_000
+
+    run = make_run(tmp_path, models=["tiny"], datasets=["humaneval"], samples=3, change=huge)
+    html, _ = pages(tmp_path, run)
+    assert "[… 4,988,000 characters left out …]" in html
+    assert len(html.encode()) < 1_000_000
+
+
+def test_the_page_says_how_many_samples_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snakeval.reporting.view.PAGE_CHARACTERS", 60_000)
+    run = make_run(tmp_path, models=["tiny", "medium"])
+    html, _ = pages(tmp_path, run)
+    shown = [int(found) for found in re.findall(r"(\d+) of \d+ answers<", html)]
+    assert len(shown) == 4
+    assert sum(shown) == html.count("<li data-state=")
+    assert min(shown) > 3
+    assert f"the others lie in <code>{run.pairs[0].folder()}</code>" in html
+
+
+def test_sensitive_samples_are_folded_and_not_quoted(tmp_path: Path) -> None:
+    run = make_run(tmp_path, models=["tiny"], datasets=["humaneval"], samples=3)
+    html, markdown = pages(tmp_path, run)
+    assert '<details class="fold samples" open>' in html
+    assert "Raw completion" in markdown
+    run.datasets["humaneval"]["sensitive"] = True
+    html, markdown = pages(tmp_path, run)
+    assert '<details class="fold samples">' in html
+    assert "Raw completion" not in markdown
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    run = make_run(tmp_path, samples=3)
+    first = pages(tmp_path, run)
+    stale = tmp_path / "reports" / "figures" / "gone_states.svg"
+    stale.write_text("<svg/>")
+    assert pages(tmp_path, run) == first
+    assert not stale.exists()
+
+
+def test_a_summary_of_another_run_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path, models=["tiny"], datasets=["humaneval"], samples=2)
+    pages(tmp_path, run)
+    path = tmp_path / "summary" / "leaderboard.csv"
+    path.write_text(path.read_text().replace(run.pairs[0].key, "f" * 12))
+    with pytest.raises(StorageError, match="Make the summary of this run first"):
+        report(run, tmp_path, tmp_path / "summary", tmp_path / "reports")
+
+
+def test_figures_name_their_n_and_follow_the_page(tmp_path: Path) -> None:
+    html, markdown = pages(tmp_path, make_run(tmp_path))
+    for name in re.findall(r"\]\((figures/[^)]+)\)", markdown):
+        svg = (tmp_path / "reports" / name).read_text("utf-8")
+        assert re.search(r"n = \d+|\d+ answers", svg), name
+        assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", svg)
+    figures = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    assert len(figures) == 6
+    assert all(
+        "var(--figure-ink)" in figure and 'role="graphics' not in figure for figure in figures
+    )
+
+
+def test_models_of_the_same_title_keep_their_rows(tmp_path: Path) -> None:
+    run = make_run(tmp_path, datasets=["humaneval"])
+    for entry in run.models.values():
+        entry["title"] = "Twin"
+    pages(tmp_path, run)
+    for name in ("intervals", "states"):
+        svg = (tmp_path / "reports" / "figures" / f"humaneval_{name}.svg").read_text("utf-8")
+        assert svg.count(">Twin (") == 3

@@ -1,0 +1,472 @@
+"""What the report says, put together from the summary and the pairs' files; `page.py` renders it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snakeval.errors import StorageError
+from snakeval.records import Prediction, Score, read_json
+from snakeval.reporting import figures
+from snakeval.reporting.formats import MISSING, amount, count, gibibytes, joules, seconds
+from snakeval.reporting.pairs import STATES, PairFiles, failure_class
+from snakeval.reporting.text import clip, line
+
+if TYPE_CHECKING:
+    from snakeval.registry import Pair, Run
+
+PAGE_CHARACTERS = 8_000_000  # of samples in one page; what is escaped may take more bytes
+FIELD_CHARACTERS = 12_000  # of one prompt, completion or program
+SMALL_N = 100  # below it a 95 % interval is more than about 16 points wide
+NOTABLE_SHARE = 0.05  # of answers that were cut off or not understood
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class SampleView:
+    """One answer as shown; texts may be clipped."""
+
+    anchor: str
+    id: str
+    repeat: int
+    state: str
+    failure: str | None
+    value: float | None
+    prompt: str
+    completion: str
+    answer: str | None
+    program: str | None  # as it was run, where that is not the answer itself
+    target: str | None
+    detail: str | None
+    error: str | None
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    cut_tokens: int
+
+    @property
+    def characters(self) -> int:
+        """How much room the sample takes in the page."""
+        texts = (
+            *(self.prompt, self.completion, self.answer, self.program),
+            *(self.target, self.detail, self.error),
+        )
+        return sum(len(text) for text in texts if text) + 500
+
+
+@dataclass
+class PairView:
+    """One pair: its row in the leaderboard, its facts and its samples."""
+
+    pair: Pair
+    anchor: str
+    model_title: str
+    dataset_title: str
+    row: dict[str, Any]  # of leaderboard.csv
+    speed: dict[str, Any]  # of performance.csv
+    metrics: dict[str, Any]
+    meta: dict[str, Any]
+    facts: list[tuple[str, str]]
+    failures: list[tuple[str, int]]
+    folder: str
+    sensitive: bool
+    total: int
+    repeats: int
+    samples: list[SampleView] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """Model on dataset."""
+        return f"{self.model_title} on {self.dataset_title}"
+
+    @property
+    def examples(self) -> list[SampleView]:
+        """The first answer of each state; none of a dataset that is marked sensitive."""
+        first = {sample.state: sample for sample in reversed(self.samples)}
+        return [] if self.sensitive else [first[state] for state in STATES if state in first]
+
+    def result(self) -> figures.Result:
+        """Return what figures show."""
+        row = self.row
+        return figures.Result(
+            label=self.model_title,
+            value=row["value"],
+            ci_low=row["ci_low"],
+            ci_high=row["ci_high"],
+            n=row["n"],
+            states={state: row[state] for state in STATES},
+            output_tokens_per_s=self.speed["output_tokens_per_s"],
+        )
+
+
+@dataclass
+class DatasetView:
+    """One dataset: its results from best to worst and its figures, by name."""
+
+    slug: str
+    anchor: str
+    title: str
+    protocol: str
+    pairs: list[PairView]
+    metric: str
+    figures: dict[str, str] = field(default_factory=dict)
+    captions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to know before believing a number, and which results it concerns."""
+
+    text: str
+    concerns: list[str]
+
+
+@dataclass(frozen=True)
+class View:
+    """The whole report."""
+
+    title: str
+    datasets: list[DatasetView]
+    pairs: list[PairView]
+    failures: list[dict[str, Any]]
+    notices: list[Notice]
+    provenance: dict[str, Any]
+    left_out: list[dict[str, Any]]
+    selected: int
+    models: dict[str, str]
+
+    @property
+    def samples(self) -> int:
+        """How many answers were judged."""
+        return sum(pair.total for pair in self.pairs)
+
+
+def build(run: Run, folder: Path, summary: Path) -> View:
+    """Put the report's content together, figures apart.
+
+    Raises:
+        StorageError: a file of the summary or of a pair is missing or broken.
+    """
+    speeds = {(row["model"], row["dataset"]): row for row in _table(summary / "performance.csv")}
+    rows = {(row["model"], row["dataset"]): row for row in _table(summary / "leaderboard.csv")}
+    pairs = []
+    for pair in run.pairs:
+        name = (pair.model, pair.dataset)
+        if name not in rows:
+            continue
+        if rows[name]["key"] != pair.key:
+            raise StorageError(
+                str(summary / "leaderboard.csv"),
+                f"key {rows[name]['key']} of {pair.model}/{pair.dataset}",
+                pair.key,
+                "Make the summary of this run first.",
+            )
+        pairs.append(_pair(run, PairFiles(folder, pair), rows[name], speeds[name]))
+    _add_samples(pairs, folder)
+    datasets = list(_datasets(run, pairs))
+    failures = read_json(summary / "failures.json")
+    titles = {slug: str(entry["title"]) for slug, entry in run.models.items()}
+    return View(
+        title=_title(run, pairs),
+        datasets=datasets,
+        pairs=[pair for dataset in datasets for pair in dataset.pairs],
+        failures=failures,
+        notices=list(_notices(run, pairs)),
+        provenance=read_json(summary / "provenance.json"),
+        left_out=list(run.left_out),
+        selected=len(run.pairs),
+        models=titles,
+    )
+
+
+def _table(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a summary table; empty cells become None, numbers numbers."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise StorageError.from_os_error(error, path) from error
+    for row in rows:
+        yield {name: _cell(name, cell) for name, cell in row.items()}
+
+
+def _cell(name: str, cell: str) -> Any:
+    if name in ("model", "dataset", "metric", "key", "gpu"):
+        return cell or None
+    if not cell:
+        return None
+    return int(cell) if re.fullmatch(r"-?\d+", cell) else float(cell)
+
+
+def _title(run: Run, pairs: Sequence[PairView]) -> str:
+    if len(run.pairs) == len(pairs) == 1:
+        return pairs[0].title
+    models = {pair.model for pair in run.pairs}
+    datasets = {pair.dataset for pair in run.pairs}
+    return f"{_several(len(models), 'model')} on {_several(len(datasets), 'dataset')}"
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _pair(run: Run, files: PairFiles, row: dict[str, Any], speed: dict[str, Any]) -> PairView:
+    pair = files.pair
+    dataset = run.datasets[pair.dataset]
+    metrics, meta = files.metrics(), files.meta()
+    failures: Counter[str] = Counter()
+    repeats: set[int] = set()
+    total = 0
+    for _, score in files.answers():
+        total += 1
+        repeats.add(score["repeat"])
+        if (name := failure_class(score)) is not None:
+            failures[name] += 1
+    return PairView(
+        pair=pair,
+        anchor=f"pair-{pair.model}-{pair.dataset}",
+        model_title=str(run.models[pair.model]["title"]),
+        dataset_title=str(dataset["title"]),
+        row=row,
+        speed=speed,
+        metrics=metrics,
+        meta=meta,
+        facts=list(_facts(run, pair, meta, metrics, speed)),
+        failures=sorted(failures.items(), key=lambda item: (-item[1], item[0])),
+        folder=pair.folder().as_posix(),
+        sensitive=bool(dataset["sensitive"]),
+        total=total,
+        repeats=len(repeats),
+    )
+
+
+def _facts(
+    run: Run,
+    pair: Pair,
+    meta: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    speed: Mapping[str, Any],
+) -> Iterator[tuple[str, str]]:
+    """Yield name and value of what a result depends on and of what it took."""
+    model, dataset = run.models[pair.model], run.datasets[pair.dataset]
+    versions, memory = meta.get("versions") or {}, meta.get("memory") or {}
+    gpu = meta.get("gpu")
+    yield (
+        "model",
+        f"{_source(model['source'])}{'' if is_pinned(model['source']) else ' (unpinned)'}",
+    )
+    yield "model commit", meta.get("model_commit") or MISSING
+    yield "quantization", model["quantization"] or "as in the checkpoint"
+    yield "dtype", model["dtype"]
+    yield "context", f"{model['max_model_len']:,} tokens"
+    yield "prompt style", model["prompt_style"]
+    yield "sampling", ", ".join(f"{name} {value}" for name, value in model["sampling"].items())
+    yield "answer limit", f"{dataset['max_tokens']:,} tokens"
+    yield "dataset revision", meta.get("dataset_revision") or MISSING
+    yield "engine", _engine(model["engine"], versions)
+    yield (
+        "versions",
+        ", ".join(f"{name} {version}" for name, version in versions.items() if version),
+    )
+    yield "GPU", f"{gpu['count']} × {gpu['name']}, driver {gpu['driver']}" if gpu else "none (CPU)"
+    yield "kernels", _joined(meta.get("kernels"))
+    yield "scored by", _scorer(metrics)
+    yield "prompt tokens", count(speed["prompt_tokens"])
+    yield "output tokens", count(speed["completion_tokens"])
+    yield "output tokens per second", amount(speed["output_tokens_per_s"])
+    yield "latency, median", seconds(speed["latency_p50_s"])
+    yield "latency, 95th percentile", seconds(speed["latency_p95_s"])
+    yield "time to first token, median", seconds(speed["ttft_p50_s"])
+    yield "engine start", seconds(speed["start_s"])
+    yield "of it loading weights", seconds(speed["load_s"])
+    yield "of it compiling", seconds(speed["compile_s"])
+    yield "generation", seconds(speed["generate_s"])
+    yield "weights in memory", gibibytes(speed["weights_memory_bytes"])
+    yield "peak memory", gibibytes(speed["peak_memory_bytes"])
+    yield "tokens in the KV cache", count(memory.get("kv_cache_tokens"))
+    energy = joules(speed["joules"])
+    yield "energy", "not measured (no GPU)" if energy == MISSING and not gpu else energy
+
+
+def is_pinned(source: Mapping[str, Any]) -> bool:
+    """Whether a source always gives the same bytes: a full commit, an exact package, or a hash."""
+    if "hub" in source:
+        return COMMIT.fullmatch(str(source.get("revision") or "")) is not None
+    if "package" in source:
+        return "==" in source["package"] or bool(source.get("sha256"))
+    return True  # local files are known by their content
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    if "hub" in source:
+        return f"{source['hub']} at {source.get('revision') or 'its newest revision'}"
+    if "package" in source:
+        return f"{source['file']} in {source['package']}"
+    return str(source["path"])
+
+
+def _engine(engine: str, versions: Mapping[str, Any]) -> str:
+    version = versions.get(engine)
+    return f"{engine} {version}" if version else engine
+
+
+def _scorer(metrics: Mapping[str, Any]) -> str:
+    scorer, sandbox = metrics["scorer"], metrics.get("sandbox")
+    text = f"{scorer['task']}, version {scorer['version']}"
+    return f"{text}, sandbox {sandbox['level']}" if sandbox and sandbox.get("level") else text
+
+
+def _joined(kernels: Any) -> str:
+    if isinstance(kernels, Mapping):
+        kernels = [f"{name}: {value}" for name, value in kernels.items()]
+    return ", ".join(map(str, kernels or ())) or MISSING
+
+
+def _datasets(run: Run, pairs: Sequence[PairView]) -> Iterator[DatasetView]:
+    for slug, entry in run.datasets.items():
+        its = [pair for pair in pairs if pair.pair.dataset == slug]
+        if not its:
+            continue
+        its.sort(
+            key=lambda pair: -1.0 if (value := pair.row["value"]) is None else value, reverse=True
+        )
+        yield DatasetView(
+            slug=slug,
+            anchor=f"dataset-{slug}",
+            title=str(entry["title"]),
+            protocol=str(entry["protocol"]),
+            pairs=its,
+            metric=str(its[0].row["metric"]),
+        )
+
+
+def _notices(run: Run, pairs: Sequence[PairView]) -> Iterator[Notice]:
+    """Yield what limits the numbers, each with the results it concerns."""
+
+    def concerned(say: Any) -> list[str]:
+        return [f"{pair.title}{text}" for pair in pairs if (text := say(pair)) is not None]
+
+    def share(name: str) -> Any:
+        def say(pair: PairView) -> str | None:
+            hits, total = pair.row.get(name, pair.metrics.get(name)) or 0, pair.total
+            return f" ({hits:,} of {total:,})" if hits > NOTABLE_SHARE * total else None
+
+        return say
+
+    def small(pair: PairView) -> str | None:
+        row = pair.row
+        if row["n"] >= SMALL_N or row["ci_low"] is None:
+            return None
+        return f" (n = {row['n']}, {row['ci_low']:.0%} to {row['ci_high']:.0%})"
+
+    if run.settings.get("limit") is not None:
+        text = f"Only the first {run.settings['limit']:,} samples of each dataset were run (limit)."
+        yield Notice(f"{text} These numbers do not compare with those of whole datasets.", [])
+    candidates = [
+        ("Few samples: differences between models inside these intervals mean little.", small),
+        (
+            "Many answers reached the token limit; they count 0 unless what came before it is right.",
+            share("limit_hits"),
+        ),
+        ("In many answers nothing was found that could be judged.", share("failed_extractions")),
+        (
+            "Prompts were cut to fit the context.",
+            lambda pair: f" ({pair.row['cut_prompts']:,})" if pair.row["cut_prompts"] else None,
+        ),
+        (
+            "Answers that the judge itself could not score are left out of the numbers.",
+            lambda pair: f" ({pair.row['unscored']:,})" if pair.row["unscored"] else None,
+        ),
+    ]
+    for text, say in candidates:
+        if concerns := concerned(say):
+            yield Notice(text, concerns)
+    unpinned = [
+        str(run.models[slug]["title"])
+        for slug in dict.fromkeys(pair.pair.model for pair in pairs)
+        if not is_pinned(run.models[slug]["source"])
+    ]
+    if unpinned:
+        text = "The revision is not a commit: another day the same run may get other weights."
+        yield Notice(text, unpinned)
+    without_gpu = dict.fromkeys(pair.model_title for pair in pairs if not pair.meta.get("gpu"))
+    if without_gpu:
+        yield Notice(
+            "Run without a GPU: speeds say nothing about a GPU, and energy was not measured.",
+            list(without_gpu),
+        )
+    gpus = {(pair.meta.get("gpu") or {}).get("name") for pair in pairs}
+    if len(gpus) > 1:
+        yield Notice("The models ran on different hardware: do not compare their speeds.", [])
+
+
+def _add_samples(pairs: Sequence[PairView], folder: Path) -> None:
+    """Give each pair its samples, as many as fit: pairs that need less leave room to the others."""
+    left = PAGE_CHARACTERS
+    for done, pair in enumerate(sorted(pairs, key=lambda pair: pair.total)):
+        room = left // (len(pairs) - done)
+        used = 0
+        for sample in _samples(pair, folder):
+            if pair.samples and used + sample.characters > room:
+                break
+            used += sample.characters
+            pair.samples.append(sample)
+        left -= used
+
+
+def _samples(pair: PairView, folder: Path) -> Iterator[SampleView]:
+    files = PairFiles(folder, pair.pair)
+    prompts = files.prompts()
+    for number, (prediction, score) in enumerate(files.answers(), start=1):
+        prompt = prompts.get((prediction["id"], prediction["repeat"]))
+        yield _sample(
+            f"{pair.anchor}-{number}", prediction, score, prompt["text"] if prompt else ""
+        )
+
+
+def _sample(anchor: str, prediction: Prediction, score: Score, prompt: str) -> SampleView:
+    return SampleView(
+        anchor=anchor,
+        id=clip(line(prediction["id"]), 120),
+        repeat=prediction["repeat"],
+        state=score["state"],
+        failure=failure_class(score),
+        value=score["value"],
+        prompt=clip(prompt, FIELD_CHARACTERS),
+        completion=clip(prediction["completion"], FIELD_CHARACTERS),
+        answer=_text(score["answer"]),
+        program=_text(score["detail"].get("program")),
+        target=_text(score["target"]),
+        detail=_detail(score["detail"]),
+        error=_text(prediction.get("error")),
+        finish_reason=prediction["finish_reason"],
+        prompt_tokens=prediction["prompt_tokens"],
+        completion_tokens=prediction["completion_tokens"],
+        cut_tokens=prediction["cut_tokens"],
+    )
+
+
+def _text(value: Any) -> str | None:
+    """Return a value as text, clipped; a mapping of one text stands for that text."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        value = next(iter(value.values()))
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
+    return clip(text, FIELD_CHARACTERS)
+
+
+def _detail(detail: Mapping[str, Any]) -> str | None:
+    """Return what the judge says, one fact a paragraph; verdict and program are shown elsewhere."""
+    facts = (
+        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in detail.items()
+        if name not in ("verdict", "program") and value is not None
+    )
+    return clip("\n".join(facts), FIELD_CHARACTERS) or None
