@@ -369,8 +369,8 @@ def _as_body(text: str, prompt: str, entry_point: str, exact: bool = False) -> F
     variants = [text]
     stripped = text.strip("\n")
     variants += [
-        _INDENT + stripped.lstrip(),  # the first line has lost its indentation
         textwrap.indent(textwrap.dedent(stripped), _INDENT),
+        _INDENT + stripped.lstrip(),  # the first line has lost its indentation
     ]
     variants += [_spaces(variant) for variant in variants]
     own = _last_function(parse(prompt), entry_point)
@@ -381,16 +381,33 @@ def _as_body(text: str, prompt: str, entry_point: str, exact: bool = False) -> F
         if program is None or len(program) <= len(start.rstrip()):
             continue
         function = _last_function(parse(program), entry_point)
-        if function is None:
+        if function is None or _has(parse(program), (ast.Return,)):
             continue
         body = function.body
         if own is not None and function.lineno == own.lineno:
             body = body[len(own.body) :]  # the docstring is the prompt's
         if not any(map(_does_something, body)):
             continue
+        if number % 3 and not _has(body, (ast.Return, ast.Yield, ast.YieldFrom)):
+            continue  # indented by us: anything that parses would do, so it must look like a body
         program = _without_idle_end(program)
         return Found(program[len(start) :], program)
     return None
+
+
+def _has(body: ast.Module | list[ast.stmt] | None, kinds: tuple[type[ast.AST], ...]) -> bool:
+    """Whether a node of these kinds stands in `body`, functions inside it left aside.
+
+    A `return` outside of all functions parses, and yet it is no program.
+    """
+    waiting: list[ast.AST] = [*(body.body if isinstance(body, ast.Module) else body or [])]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, kinds):
+            return True
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+    return False
 
 
 def _returns(text: str) -> bool:

@@ -453,7 +453,7 @@ def handle(request: dict[str, Any], control: int, isolated: bool) -> dict[str, A
         call("unshare", CLONE_NEWPID | CLONE_NEWNS)
     else:
         call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        folder = tempfile.mkdtemp(prefix="snakeval-")
+        folder = tempfile.mkdtemp(prefix="snakeval-program-")
     pid = 0
     try:
         pid = os.fork()
