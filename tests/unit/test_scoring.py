@@ -1,0 +1,267 @@
+"""From predictions to scores and metrics: states, counts, bounds, files, and what does not match."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snakeval import tasks
+from snakeval.errors import ConfigError, StorageError
+from snakeval.records import Prediction, Sample, write_jsonl
+from snakeval.registry import Pair, Run
+from snakeval.scoring import final_text, score_pair
+
+DATASET = {
+    "task": "code_generation",
+    "metric": "pass@1",
+    "scoring": {"timeout_s": 5.0, "memory_mb": 512},
+}
+MODEL: dict[str, Any] = {
+    "thinking": {"open": "<think>", "close": "</think>"},
+    "prompt_style": "completion",
+}
+SETTINGS: dict[str, Any] = {"limit": None, "repeats": 1, "sandbox": {}}
+SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "score.py"
+RIGHT = "    return x + 1\n"
+WRONG = "    return x\n"
+
+
+def sample(name: str) -> Sample:
+    row = {
+        "id": name,
+        "prompt": 'def f(x):\n    """Add one."""\n',
+        "entry_point": "f",
+        "tests": "def check(candidate):\n    assert candidate(1) == 2\n",
+        "body": RIGHT,
+    }
+    fields = {role: role for role in row} | {"reference_body": "body"}
+    del fields["body"]
+    return tasks.get("code_generation").normalise(row, fields, "toy")
+
+
+def prediction(name: str, completion: str = RIGHT, repeat: int = 0, **more: Any) -> Prediction:
+    record: Any = {
+        "id": name,
+        "repeat": repeat,
+        "completion": completion,
+        "finish_reason": "stop",
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "cut_tokens": 0,
+    }
+    return record | more
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer", "is_open"),
+    [
+        ("x", "x", False),
+        ("<think>a</think>x", "x", False),
+        ("a</think>x", "x", False),
+        ("<think>a</think>b</think>x", "x", False),
+        ("<think>a</think>x<think>b</think>y", "y", False),
+        ("<think>a", "", True),
+        ("x<think>a", "x", True),
+        ("<think>a</think>x<think>b", "x", True),
+        ("", "", False),
+    ],
+)
+def test_thoughts_are_no_part_of_the_answer(completion: str, answer: str, is_open: bool) -> None:
+    assert final_text(completion, MODEL["thinking"]) == (answer, is_open)
+    assert final_text(completion, None) == (completion, False)
+
+
+STATES = [
+    # completion, finish_reason, cut_tokens, state, value, class
+    (RIGHT, "stop", 0, "correct", 1.0, "passed"),
+    (RIGHT, "length", 7, "correct", 1.0, "passed"),
+    (WRONG, "stop", 0, "wrong", 0.0, "wrong_answer"),
+    (WRONG, "length", 0, "incomplete", 0.0, "wrong_answer"),
+    ("    return (x +", "length", 0, "incomplete", 0.0, "syntax"),
+    ("    return (x +", "stop", 0, "wrong", 0.0, "syntax"),
+    ("<think>" + RIGHT, "stop", 0, "incomplete", 0.0, "syntax"),
+    ("<think>hm</think>" + RIGHT, "stop", 3, "correct", 1.0, "passed"),
+    ("", "error", 0, "unscored", None, "request_failed"),
+    ("    import os\n    os._exit(0)\n", "stop", 0, "wrong", 0.0, "exception"),
+]
+
+
+def test_states_counts_and_bounds() -> None:
+    samples = [sample(f"s/{n}") for n in range(len(STATES))]
+    predictions = [
+        prediction(f"s/{n}", text, finish_reason=reason, cut_tokens=cut)
+        for n, (text, reason, cut, *_) in enumerate(STATES)
+    ]
+    predictions[8]["error"] = "prompt longer than the model can take"
+    scored = score_pair(samples, list(reversed(predictions)), DATASET, MODEL, SETTINGS)
+    assert [score["id"] for score in scored.scores] == [f"s/{n}" for n in range(len(STATES))]
+    found = [(s["state"], s["value"], s["detail"]["class"]) for s in scored.scores]
+    assert found == [row[3:] for row in STATES]
+    assert scored.scores[8]["detail"]["message"] == "prompt longer than the model can take"
+    assert scored.scores[0]["target"] == samples[0]["target"]
+    pass_at_1 = scored.metrics["metrics"].pop("pass@1")
+    assert (pass_at_1["value"], pass_at_1["n"]) == (pytest.approx(3 / 9), 9)
+    assert pass_at_1["ci_low"] < 3 / 9 < pass_at_1["ci_high"]
+    assert scored.metrics == {
+        "primary": "pass@1",
+        "metrics": {},
+        "states": {"correct": 3, "wrong": 3, "incomplete": 3, "unscored": 1},
+        "cut_prompts": 2,
+        "limit_hits": 3,
+        "failed_extractions": 3,
+        "completed_only": {"value": 0.5, "n": 6},
+        "bounds": {"low": 0.3, "high": 0.7},
+        "scorer": {"task": "code_generation", "version": tasks.get("code_generation").version},
+        "sandbox": {"level": "namespaces"},
+    }
+    assert [set(row) for row in scored.timings] == [{"id", "repeat", "seconds"}] * len(STATES)
+    assert scored.timings[8]["seconds"] is None
+
+
+def test_a_failed_judge_is_no_wrong_answer() -> None:
+    broken = sample("s/0")
+    broken["metadata"]["tests"] = "def check("
+    scored = score_pair([broken], [prediction("s/0")], DATASET, MODEL, SETTINGS)
+    assert scored.scores[0]["state"] == "unscored"
+    assert scored.scores[0]["value"] is None
+    assert scored.metrics["metrics"]["pass@1"]["value"] is None
+    assert scored.metrics["completed_only"] == {"value": None, "n": 0}
+    assert scored.metrics["bounds"] == {"low": 0.0, "high": 1.0}
+
+
+def test_repeats_give_pass_at_k() -> None:
+    answers = {"a": [RIGHT, WRONG, WRONG], "b": [WRONG, WRONG, WRONG]}
+    predictions = [
+        prediction(name, text, repeat)
+        for name, row in answers.items()
+        for repeat, text in enumerate(row)
+    ]
+    scored = score_pair(
+        [sample("a"), sample("b")], predictions, DATASET, MODEL, SETTINGS | {"repeats": 3}
+    )
+    metrics = scored.metrics["metrics"]
+    assert list(metrics) == ["pass@1", "pass@2"]
+    assert metrics["pass@1"]["value"] == pytest.approx(1 / 6)
+    assert metrics["pass@2"]["value"] == pytest.approx(1 / 3)
+    assert metrics["pass@1"]["n"] == 2
+    assert scored.metrics["states"]["wrong"] == 5
+
+
+def test_a_limit_takes_the_first_samples() -> None:
+    samples = [sample(f"s/{n}") for n in range(5)]
+    settings = SETTINGS | {"limit": 2}
+    predictions = [prediction("s/0"), prediction("s/1")]
+    assert len(score_pair(samples, predictions, DATASET, MODEL, settings).scores) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "repeats", "words"),
+    [
+        (["a"], 1, "no prediction of sample b, repeat 0"),
+        (["a", "b", "c"], 1, "a prediction without a sample: c, repeat 0"),
+        (["a", "b", "b"], 1, "a prediction without a sample: b, repeat 0"),
+        (["a", "b"], 2, "no prediction of sample a, repeat 1 and 1 more"),
+        ([], 1, "no prediction of sample a, repeat 0 and 1 more"),
+    ],
+)
+def test_what_does_not_match_names_the_pair(names: list[str], repeats: int, words: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        score_pair(
+            [sample("a"), sample("b")],
+            [prediction(name) for name in names],
+            DATASET,
+            MODEL,
+            SETTINGS | {"repeats": repeats},
+            "pair tiny/toy",
+        )
+    assert str(caught.value).startswith("pair tiny/toy: ")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_samples_of_one_name_are_refused() -> None:
+    with pytest.raises(StorageError, match="two samples called a"):
+        score_pair([sample("a")] * 2, [prediction("a")] * 2, DATASET, MODEL, SETTINGS)
+
+
+def test_an_unknown_metric_names_the_known() -> None:
+    with pytest.raises(ConfigError, match=r"'pass@10'.*pass@1"):
+        score_pair(
+            [sample("a")], [prediction("a")], DATASET | {"metric": "pass@10"}, MODEL, SETTINGS
+        )
+
+
+def test_no_samples_give_no_numbers() -> None:
+    metrics = score_pair([], [], DATASET, MODEL, SETTINGS).metrics
+    nothing = {"value": None, "ci_low": None, "ci_high": None, "n": 0}
+    assert metrics["metrics"] == {"pass@1": nothing}
+    assert metrics["bounds"] == {"low": None, "high": None}
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> list[str]:
+    """The score job's command line over a small pair."""
+    pair = Pair("tiny", "toy", "0123456789ab", "ba9876543210", 0)
+    run = Run({"tiny": MODEL}, {"toy": DATASET}, (pair,), SETTINGS)
+    completions = [
+        RIGHT,
+        WRONG,
+        "    raise ValueError(object(), {'a', 'b', 'c'})\n",
+        "    return '\ud800'\n",
+        "    return {}[x]\n",
+    ]
+    write_jsonl(tmp_path / "samples.jsonl", [sample(f"s/{n}") for n in range(len(completions))])
+    rows = [prediction(f"s/{n}", text) for n, text in enumerate(completions)]
+    write_jsonl(tmp_path / "predictions.jsonl", rows)
+    command = [sys.executable, str(SCRIPT), "--run", str(tmp_path / run.save(tmp_path))]
+    command += ["--model", "tiny", "--dataset", "toy", "--key", pair.key]
+    command += ["--samples", str(tmp_path / "samples.jsonl")]
+    return [*command, "--predictions", str(tmp_path / "predictions.jsonl")]
+
+
+def test_the_job_writes_the_same_bytes_every_time(job: list[str], tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        done = subprocess.run(
+            [*job, "--output-folder", str(tmp_path / name)], capture_output=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    for name in ("scores.jsonl", "metrics.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    metrics = json.loads((tmp_path / "one" / "metrics.json").read_bytes())
+    assert metrics["states"] == {"correct": 1, "wrong": 4, "incomplete": 0, "unscored": 0}
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
+        "metrics.json",
+        "scores.jsonl",
+        "timings.jsonl",
+    ]
+
+
+def test_a_broken_file_is_one_line_and_leaves_nothing(job: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(path.read_text(errors="surrogatepass", encoding="utf-8")[:100])
+    done = subprocess.run(
+        [*job, "--output-folder", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {path}, line 1: got ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_key_is_refused(job: list[str], tmp_path: Path) -> None:
+    job[job.index("0123456789ab")] = "ffffffffffff"
+    done = subprocess.run(
+        [*job, "--output-folder", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "error: pair tiny/toy: got key ffffffffffff" in done.stderr
