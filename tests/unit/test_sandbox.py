@@ -178,6 +178,12 @@ def test_verdict(sandbox: Sandbox, code: str, verdict: str, words: str) -> None:
     assert len(outcome.traceback) <= 2000
 
 
+def test_only_the_first_process_says_the_verdict(sandbox: Sandbox) -> None:
+    code = "import os, time\nif os.fork() == 0:\n    raise ValueError\ntime.sleep(0.3)\n"
+    [outcome] = sandbox.run([program(code + RIGHT)])
+    assert (outcome.verdict, outcome.message) == ("passed", "")
+
+
 @pytest.mark.parametrize(
     ("tests", "words"), [("def check(", "SyntaxError"), ("x = 1\n", "no function check")]
 )
