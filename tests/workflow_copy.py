@@ -88,11 +88,11 @@ class Workflow:
         }
         return [
             *SNAKEMAKE,
+            *arguments,
             "--cores",
             "1",
             "--resources",
             "gpu=1",
-            *arguments,
         ], environment | self.environment
 
     def run(self, *arguments: str, expect: int | None = 0) -> Outcome:

@@ -8,25 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workflow_copy import Workflow, dataset, model, row
+from workflow_copy import Outcome, Workflow, dataset, model, row
 
 pytestmark = pytest.mark.workflow
 
 PREDICTIONS = "results/pairs/*/*/*/predictions.jsonl"
 
 
-@pytest.fixture
-def finished(workflow: Workflow) -> Workflow:
-    """The workflow after its first run."""
-    outcome = workflow.run()
+def test_the_first_run(first_run: tuple[Workflow, Outcome]) -> None:
+    _, outcome = first_run
     outcome.only(fetch_model=3, fetch_dataset=2, generate=3, predictions=6, score=6)
     assert sorted(outcome.engines) == ["alpha", "beta", "gamma"]
     assert len(outcome.answered) == 18
-    return workflow
 
 
-def test_nothing_to_do(finished: Workflow) -> None:
-    outcome = finished.run()
+def test_nothing_to_do(first_run: tuple[Workflow, Outcome]) -> None:
+    outcome = first_run[0].run()
     assert not outcome.jobs
     assert not outcome.engines
     assert "Nothing to be done" in outcome.output
@@ -100,8 +97,8 @@ def test_dataset_removed(finished: Workflow) -> None:
     outcome = finished.run()
     outcome.only()
     assert set(outcome.jobs) <= {"all", "summarize", "report"}
-    report = (finished.folder / "reports/report.md").read_text()
-    assert "second" not in report
+    rows = (finished.folder / "results/summary/leaderboard.csv").read_text().splitlines()[1:]
+    assert {row.split(",")[1] for row in rows} == {"first"}
 
 
 def test_limit_raised_asks_only_the_new_samples(workflow: Workflow) -> None:
