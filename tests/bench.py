@@ -160,7 +160,9 @@ def finish(folder: Path) -> None:
         for name in names:
             (place / name).touch()
     (folder / "reports" / "figures").mkdir()
-    subprocess.run([*SNAKEMAKE, "--cores", "1", "--touch", "--quiet", "all"], cwd=folder, check=True)
+    subprocess.run(
+        [*SNAKEMAKE, "--cores", "1", "--touch", "--quiet", "all"], cwd=folder, check=True
+    )
 
 
 def compare(
@@ -172,7 +174,10 @@ def compare(
         for folder, found in seconds.items():
             began = time.monotonic()
             subprocess.run(
-                [*SNAKEMAKE, "--cores", "1", *arguments], cwd=folder, check=True, capture_output=True
+                [*SNAKEMAKE, "--cores", "1", *arguments],
+                cwd=folder,
+                check=True,
+                capture_output=True,
             )
             found.append(time.monotonic() - began)
     mine, floor = (statistics.median(seconds[folder]) for folder in (ours, empty))

@@ -129,6 +129,6 @@ def meta(run: Run, pair: Pair, predictions: list[Prediction], used: list[str]) -
             "weights_bytes": last.get("weights_bytes"),
             "kv_cache_tokens": last.get("kv_cache_tokens"),
         },
-        "joules": sum(joules) if joules and None not in joules else None,  # type: ignore[arg-type]
+        "joules": sum(joules) if joules and None not in joules else None,
         "engine_starts": starts,
     }

@@ -90,7 +90,8 @@ def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
         arguments |= {"enforce_eager": True, "tensor_parallel_size": 1}
     else:
         arguments["gpu_memory_utilization"] = limits["gpu_memory_utilization"]
-    return arguments | model["engine_arguments"]
+    arguments |= model["engine_arguments"]
+    return arguments
 
 
 def versions() -> dict[str, str | None]:
