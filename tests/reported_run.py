@@ -150,7 +150,7 @@ def _answer(
     )
     body = f"    return sum(numbers) + {number if state == 'correct' else number + 1}\n"
     program = prompt + body
-    detail: dict[str, Any] = {"verdict": verdict}
+    detail: dict[str, Any] = {"class": verdict}
     if verdict == "wrong_answer":
         detail["message"] = f"AssertionError: {number + 4} != {number + 3}"
     if verdict == "exception":

@@ -78,7 +78,7 @@ def everywhere(text: str) -> Callable[[dict[str, Any]], None]:
             answer[name] = text
         answer["target"] = {"solution": text, text: text}
         answer["detail"] = {
-            "verdict": f"odd {text}",
+            "class": f"odd {text}",
             "message": text,
             "program": text,
             text: [text],

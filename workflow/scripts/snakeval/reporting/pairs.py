@@ -104,4 +104,4 @@ def failure_class(score: Score) -> str | None:
     """Return the judge's word for what went wrong with an answer, None for a correct one."""
     if score["state"] == "correct":
         return None
-    return str(score["detail"].get("verdict") or score["state"])
+    return str(score["detail"].get("class") or score["state"])

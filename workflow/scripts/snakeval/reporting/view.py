@@ -463,10 +463,10 @@ def _text(value: Any) -> str | None:
 
 
 def _detail(detail: Mapping[str, Any]) -> str | None:
-    """Return what the judge says, one fact a paragraph; verdict and program are shown elsewhere."""
+    """Return what the judge says, one fact a paragraph; class and program are shown elsewhere."""
     facts = (
         f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
         for name, value in detail.items()
-        if name not in ("verdict", "program") and value is not None
+        if name not in ("class", "program") and value is not None
     )
     return clip("\n".join(facts), FIELD_CHARACTERS) or None
