@@ -89,13 +89,10 @@ def plan(models: int, datasets: int, rounds: int) -> list[dict[str, Any]]:
         ours, empty = Path(scratch, "ours"), Path(scratch, "empty")
         copy_workflow(ours)
         registry(ours, models, datasets)
-        jobs = models * datasets * 2 + models * 2 + datasets + 3
-        empty_snakefile(empty, jobs)
+        empty_snakefile(empty, models, datasets)
         rows = [compare("dry run, all missing", ["-n", "--quiet", "all"], ours, empty, rounds)]
         finish(ours)
-        (empty / "done").mkdir()
-        for number in range(jobs - 1):
-            (empty / "done" / str(number)).touch()
+        finish_empty(empty, models, datasets)
         rows.append(compare("dry run, nothing missing", ["-n"], ours, empty, rounds))
         rows.append(compare("run with nothing to do", [], ours, empty, rounds))
         return rows
@@ -123,13 +120,63 @@ def registry(folder: Path, models: int, datasets: int) -> None:
         (folder / "config" / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def empty_snakefile(folder: Path, jobs: int) -> None:
-    """Write a Snakefile with as many jobs that do nothing."""
+EMPTY = """
+M, D = range({models}), range({datasets})
+
+rule all:
+    input: "done/report"
+
+rule report:
+    input: "done/summary"
+    output: "done/report"
+    shell: "touch {{output}}"
+
+rule summarize:
+    input: expand("done/score/{{m}}/{{d}}", m=M, d=D)
+    output: "done/summary"
+    shell: "touch {{output}}"
+
+rule fetch_model:
+    output: "done/model/{{m}}"
+    shell: "touch {{output}}"
+
+rule fetch_dataset:
+    output: "done/dataset/{{d}}"
+    shell: "touch {{output}}"
+
+rule generate:
+    input: "done/model/{{m}}", expand("done/dataset/{{d}}", d=D)
+    output: "done/engine/{{m}}"
+    shell: "touch {{output}}"
+
+rule predictions:
+    input: "done/engine/{{m}}"
+    output: "done/predictions/{{m}}/{{d}}"
+    shell: "touch {{output}}"
+
+rule score:
+    input: "done/predictions/{{m}}/{{d}}", "done/dataset/{{d}}"
+    output: "done/score/{{m}}/{{d}}"
+    shell: "touch {{output}}"
+"""
+
+
+def empty_snakefile(folder: Path, models: int, datasets: int) -> None:
+    """Write a Snakefile with the same jobs in the same order, each with one output and nothing to do."""
     folder.mkdir()
-    (folder / "Snakefile").write_text(
-        f"rule all:\n    input: expand('done/{{n}}', n=range({jobs - 1}))\n"
-        "rule one:\n    output: 'done/{n}'\n    shell: 'touch {output}'\n"
-    )
+    (folder / "Snakefile").write_text(EMPTY.format(models=models, datasets=datasets))
+
+
+def finish_empty(folder: Path, models: int, datasets: int) -> None:
+    """Put every file of the empty Snakefile there."""
+    names = [f"model/{m}" for m in range(models)] + [f"dataset/{d}" for d in range(datasets)]
+    names += [f"engine/{m}" for m in range(models)]
+    for kind in ("predictions", "score"):
+        names += [f"{kind}/{m}/{d}" for m in range(models) for d in range(datasets)]
+    for name in [*names, "summary", "report"]:
+        path = folder / "done" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
 
 
 def finish(folder: Path) -> None:

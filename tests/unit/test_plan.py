@@ -88,7 +88,8 @@ class TestMissing:
         made = make_plan(run, tmp_path)
         assert admitted(made.missing_keys, run) == admitted(made.missing_scores, run)
         assert len(admitted(made.missing_keys, run)) == 4
-        assert made.pair_files == [str(p.score_folder() / "scores.jsonl") for p in run.pairs]
+        assert made.pair_files == []  # the summary asks for the metrics, and these for the rest
+        assert made.scores == [str(p.score_folder() / "metrics.json") for p in run.pairs]
 
     def test_nothing(self, tmp_path: Path) -> None:
         run = make_run()
@@ -123,17 +124,15 @@ class TestMissing:
         pair = run.pairs[0]
         (tmp_path / pair.score_folder() / name).unlink()
         made = make_plan(run, tmp_path)
-        assert made.pair_files == [str(pair.score_folder() / name)]
+        by_summary = name == "metrics.json"
+        assert made.pair_files == ([] if by_summary else [str(pair.score_folder() / name)])
         assert (made.missing_keys, admitted(made.missing_scores, run)) == ("(?!)", {("m0", "d0")})
 
     def test_files_of_both(self, tmp_path: Path) -> None:
         run = make_run(1, 1)
         (pair,) = run.pairs
         answer(pair, tmp_path, PREDICTION_FILES[:1])
-        assert make_plan(run, tmp_path).pair_files == [
-            str(pair.score_folder() / "scores.jsonl"),
-            str(pair.folder() / "prompts.jsonl"),
-        ]
+        assert make_plan(run, tmp_path).pair_files == [str(pair.folder() / "prompts.jsonl")]
 
     def test_fetched_files(self, tmp_path: Path) -> None:
         run = make_run()

@@ -202,11 +202,14 @@ def test_no_samples_give_no_numbers() -> None:
     assert metrics["bounds"] == {"low": None, "high": None}
 
 
+PAIR = Pair("tiny", "toy", "0123456789ab", "ba9876543210", 0)
+
+
 @pytest.fixture
 def job(tmp_path: Path) -> list[str]:
-    """The score job's command line over a small pair."""
-    pair = Pair("tiny", "toy", "0123456789ab", "ba9876543210", 0)
-    run = Run({"tiny": MODEL}, {"toy": DATASET}, (pair,), SETTINGS)
+    """The score job's command line over a small pair below `tmp_path`."""
+    dataset = DATASET | {"source_id": "001122334455"}
+    run = Run({"tiny": MODEL}, {"toy": dataset}, (PAIR,), SETTINGS)
     completions = [
         RIGHT,
         WRONG,
@@ -214,54 +217,33 @@ def job(tmp_path: Path) -> list[str]:
         "    return '\ud800'\n",
         "    return {}[x]\n",
     ]
-    write_jsonl(tmp_path / "samples.jsonl", [sample(f"s/{n}") for n in range(len(completions))])
     rows = [prediction(f"s/{n}", text) for n, text in enumerate(completions)]
-    write_jsonl(tmp_path / "predictions.jsonl", rows)
-    command = [sys.executable, str(SCRIPT), "--run", str(tmp_path / run.save(tmp_path))]
-    command += ["--model", "tiny", "--dataset", "toy", "--key", pair.key]
-    command += ["--samples", str(tmp_path / "samples.jsonl")]
-    return [*command, "--predictions", str(tmp_path / "predictions.jsonl")]
+    write_jsonl(tmp_path / run.samples("toy"), [sample(row["id"]) for row in rows])
+    write_jsonl(tmp_path / PAIR.folder() / "predictions.jsonl", rows)
+    command = [sys.executable, str(SCRIPT), "--run", str(run.save(tmp_path))]
+    return [*command, "--model", "tiny", "--dataset", "toy"]
 
 
 def test_the_job_writes_the_same_bytes_every_time(job: list[str], tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        done = subprocess.run(
-            [*job, "--output-folder", str(tmp_path / name)], capture_output=True, check=False
-        )
+    folder = tmp_path / PAIR.score_folder()
+    found = []
+    for _ in range(2):
+        done = subprocess.run(job, cwd=tmp_path, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
-    for name in ("scores.jsonl", "metrics.json"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    metrics = json.loads((tmp_path / "one" / "metrics.json").read_bytes())
+        found.append([(folder / name).read_bytes() for name in ("scores.jsonl", "metrics.json")])
+    assert found[0] == found[1]
+    metrics = json.loads(found[0][1])
     assert metrics["states"] == {"correct": 1, "wrong": 4, "incomplete": 0, "unscored": 0}
-    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
-        "metrics.json",
-        "scores.jsonl",
-        "timings.jsonl",
-    ]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["metrics.json", "scores.jsonl", "timings.jsonl"]
 
 
 def test_a_broken_file_is_one_line_and_leaves_nothing(job: list[str], tmp_path: Path) -> None:
-    path = tmp_path / "predictions.jsonl"
-    path.write_text(path.read_text(errors="surrogatepass", encoding="utf-8")[:100])
-    done = subprocess.run(
-        [*job, "--output-folder", str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    path = PAIR.folder() / "predictions.jsonl"
+    text = (tmp_path / path).read_text(errors="surrogatepass", encoding="utf-8")
+    (tmp_path / path).write_text(text[:100])
+    done = subprocess.run(job, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {path}, line 1: got ")
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-def test_another_key_is_refused(job: list[str], tmp_path: Path) -> None:
-    job[job.index("0123456789ab")] = "ffffffffffff"
-    done = subprocess.run(
-        [*job, "--output-folder", str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "error: pair tiny/toy: got key ffffffffffff" in done.stderr
+    assert not (tmp_path / PAIR.score_folder()).exists()

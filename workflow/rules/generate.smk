@@ -39,7 +39,4 @@ rule predictions:
         run=plan.path,
     shell:
         "python workflow/scripts/predictions.py --run {params.run} --model {wildcards.model}"
-        " --dataset {wildcards.dataset} --key {wildcards.key} --status {input.status}"
-        " --requests {input.requests}"
-        " --output-folder results/pairs/{wildcards.model}/{wildcards.dataset}/{wildcards.key}"
-        " 2>&1 | tee {log}"
+        " --dataset {wildcards.dataset} 2>&1 | tee {log}"

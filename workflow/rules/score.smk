@@ -17,7 +17,4 @@ rule score:
         run=plan.path,
     shell:
         "python workflow/scripts/score.py --run {params.run} --model {wildcards.model}"
-        " --dataset {wildcards.dataset} --key {wildcards.key} --samples {input.samples}"
-        " --predictions {input.predictions} --output-folder"
-        " results/pairs/{wildcards.model}/{wildcards.dataset}/{wildcards.key}/score-{wildcards.scorer}"
-        " 2>&1 | tee {log}"
+        " --dataset {wildcards.dataset} 2>&1 | tee {log}"

@@ -20,8 +20,9 @@ from typing import Any, NoReturn
 from snakeval.errors import SnakevalError, StorageError
 from snakeval.records import read_json
 from snakeval.registry import Pair, Run, load
-from snakeval.registry.run import PREDICTION_FILES, SCORE_FILES
+from snakeval.registry.run import missing
 
+METRICS, PREDICTIONS = "metrics.json", "predictions.jsonl"
 REPORT = Path("reports/index.html")
 RUNNING = Path("results/.running")
 PROCESS_VARIABLE = "SNAKEVAL_WORKFLOW_PID"
@@ -73,9 +74,8 @@ class Plan:
             ],
             [path.stem for path in samples],
         )
-        self.scores = [str(pair.score_folder() / "metrics.json") for pair in run.pairs]
-        # One file stands for all that its job makes: a list of every file would be all one sees of -n.
-        self.pair_files = [str(path) for pair in unscored for path in _missing_files(pair, root)]
+        self.scores = [f"{pair.score_folder()}/{METRICS}" for pair in run.pairs]
+        self.pair_files = [path for pair in unscored for path in _missing_files(pair, root)]
 
     def engine_inputs(self, wildcards: Any) -> dict[str, list[str]]:
         """Return what an engine start needs: its model, and the samples of its missing pairs."""
@@ -92,8 +92,7 @@ class Plan:
     def engine_outputs(self, wildcards: Any) -> dict[str, str]:
         """Return what a pair's engine start leaves behind."""
         pair = self._pairs[wildcards.model, wildcards.dataset]
-        stem = f"results/engines/{pair.model}/{pair.part}"
-        return {"status": f"{stem}.json", "requests": f"{stem}.requests"}
+        return {"status": str(pair.engine_status()), "requests": str(pair.engine_requests())}
 
     def samples(self, wildcards: Any) -> str:
         """Return a dataset's normalised samples."""
@@ -128,16 +127,17 @@ class Plan:
             print(f"Report: {REPORT}", file=sys.stderr)
 
 
-def _missing_files(pair: Pair, root: Path) -> Iterator[Path]:
-    """Yield the files to ask for, so that all files of an unfinished pair are made."""
-    predictions, scores = (
-        [folder / name for name in names if not (root / folder / name).exists()]
-        for folder, names in ((pair.folder(), PREDICTION_FILES), (pair.score_folder(), SCORE_FILES))
-    )
-    yield from scores[:1]
-    # A missing input is made for an output that is missing too; others have to be asked for.
-    if not scores or pair.folder() / PREDICTION_FILES[0] not in predictions:
-        yield from predictions[:1]
+def _missing_files(pair: Pair, root: Path) -> Iterator[str]:
+    """Yield what has to be asked for, beside the summary, so that all files of a pair are made.
+
+    The summary asks for each pair's metrics, and these for its predictions. A job runs for a missing file
+    that is asked for, so the others count only where those two exist.
+    """
+    predictions, scores = missing(pair, root)
+    if scores and f"{pair.score_folder()}/{METRICS}" not in scores:
+        yield scores[0]
+    if predictions and not (scores and f"{pair.folder()}/{PREDICTIONS}" in predictions):
+        yield predictions[0]
 
 
 def only(wanted: Collection[str], known: Collection[str]) -> str:

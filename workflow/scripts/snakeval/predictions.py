@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 from typing import Any
 
 from snakeval import __version__, journal
@@ -20,23 +19,18 @@ from snakeval.records import (
 from snakeval.registry import Pair, Run
 
 
-def write_predictions(
-    run: Run, pair: Pair, status_path: Path, requests_folder: Path, output: Path
-) -> None:
-    """Write `predictions.jsonl`, `prompts.jsonl`, `timings.jsonl` and `meta.json` of a pair.
+def write_predictions(run: Run, pair: Pair) -> None:
+    """Write `predictions.jsonl`, `prompts.jsonl`, `timings.jsonl` and `meta.json` to a pair's folder.
 
-    Args:
-        run: the resolved run.
-        pair: the pair.
-        status_path: the engine's status file, `{pairs: {dataset: {key, status, reason}}, log}`.
-        requests_folder: holds `{dataset}.jsonl`, the pair's requests in order.
-        output: the pair's folder.
+    What the pair's engine start left is read: its status, `{pairs: {dataset: {key, status, reason}}, log}`,
+    and the pair's requests in order.
 
     Raises:
         EngineError: the pair was not generated; the reason is the engine's.
         StorageError: an answer is missing from the journal, or a file cannot be written.
     """
-    status = read_json(status_path)
+    output = pair.folder()
+    status = read_json(pair.engine_status())
     mine = status["pairs"].get(
         pair.dataset, {"key": None, "status": "failed", "reason": "it was not tried"}
     )
@@ -55,7 +49,7 @@ def write_predictions(
     prompts: list[Prompt] = []
     timings: list[Timing] = []
     used: dict[str, None] = {}  # a set in order
-    for line in read_jsonl(requests_folder / f"{pair.dataset}.jsonl"):
+    for line in read_jsonl(pair.engine_requests() / f"{pair.dataset}.jsonl"):
         answer = answers.get(line["request"])
         if answer is None:
             raise StorageError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from snakeval import tasks
@@ -24,7 +23,7 @@ from snakeval.records import (
     write_json,
     write_jsonl,
 )
-from snakeval.registry import Run
+from snakeval.registry import Pair, Run
 from snakeval.sandbox import UNSAFE
 
 STATES: tuple[State, ...] = ("correct", "wrong", "incomplete", "unscored")
@@ -193,22 +192,22 @@ def _metrics(
     }
 
 
-def write_scores(
-    run: Run, model: str, dataset: str, samples_path: Path, predictions_path: Path, output: Path
-) -> None:
-    """Score a pair and write `scores.jsonl`, `metrics.json` and `timings.jsonl` below `output`.
+def write_scores(run: Run, pair: Pair) -> None:
+    """Score a pair and write `scores.jsonl`, `metrics.json` and `timings.jsonl` to its score folder.
 
     Raises:
         SnakevalError: see `score_pair`; a file cannot be read or written.
     """
+    predictions = pair.folder() / "predictions.jsonl"
     scored = score_pair(
-        list(read_jsonl(samples_path)),
-        list(read_jsonl(predictions_path)),
-        run.datasets[dataset],
-        run.models[model],
+        list(read_jsonl(run.samples(pair.dataset))),
+        list(read_jsonl(predictions)),
+        run.datasets[pair.dataset],
+        run.models[pair.model],
         run.settings,
-        f"pair {model}/{dataset}: {predictions_path}",
+        f"pair {pair.model}/{pair.dataset}: {predictions}",
     )
+    output = pair.score_folder()
     write_jsonl(output / "scores.jsonl", scored.scores)
     write_jsonl(output / "timings.jsonl", scored.timings)
     write_json(output / "metrics.json", scored.metrics)

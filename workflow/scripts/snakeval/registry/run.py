@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,36 @@ class Pair:
         """Return the folder of the pair's scores, below the working directory."""
         return self.folder() / f"score-{self.scorer}"
 
+    def engine_status(self) -> Path:
+        """Return the status file of the pair's engine start, below the working directory."""
+        return Path("results", "engines", self.model, f"{self.part}.json")
+
+    def engine_requests(self) -> Path:
+        """Return the folder of that engine start's requests, below the working directory."""
+        return self.engine_status().with_suffix(".requests")
+
     def has_predictions(self, root: Path = Path()) -> bool:
         """Whether all files of the predictions are there."""
-        return all((root / self.folder() / name).exists() for name in PREDICTION_FILES)
+        return not missing(self, root)[0]
 
     def has_scores(self, root: Path = Path()) -> bool:
         """Whether all files of the scores are there."""
-        return all((root / self.score_folder() / name).exists() for name in SCORE_FILES)
+        return not missing(self, root)[1]
+
+
+def missing(pair: Pair, root: Path = Path()) -> tuple[list[str], list[str]]:
+    """Return the files of a pair's predictions and of its scores that are not there."""
+    # Asked for thousands of files each time the Snakefile is read: a Path for each takes longer than looking.
+    folder = f"results/pairs/{pair.model}/{pair.dataset}/{pair.key}"
+    files = (
+        [f"{folder}/{name}" for name in PREDICTION_FILES],
+        [f"{folder}/score-{pair.scorer}/{name}" for name in SCORE_FILES],
+    )
+    predictions, scores = (
+        [path for path in paths if not os.path.exists(f"{root}/{path}")]  # noqa: PTH110
+        for paths in files
+    )
+    return predictions, scores
 
 
 @dataclass(frozen=True)
