@@ -15,7 +15,7 @@ rule fetch_dataset:
         run=plan.path,
     shell:
         "python workflow/scripts/fetch_dataset.py --run {params.run} --dataset {wildcards.dataset}"
-        " --samples {output.samples} --status {output.status} 2>&1 | tee {log}"
+        " --samples {output.samples} --status {output.status} --log {log}"
 
 
 rule fetch_model:
@@ -33,4 +33,4 @@ rule fetch_model:
         run=plan.path,
     shell:
         "python workflow/scripts/fetch_model.py --run {params.run} --model {wildcards.model}"
-        " --status {output.status} 2>&1 | tee {log}"
+        " --status {output.status} --log {log}"

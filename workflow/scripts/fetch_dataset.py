@@ -2,7 +2,8 @@
 
     python workflow/scripts/fetch_dataset.py --run results/runs/0123456789ab.json \\
         --dataset humaneval --samples results/datasets/humaneval/ba9876543210.jsonl \\
-        --status results/datasets/humaneval/ba9876543210.json
+        --status results/datasets/humaneval/ba9876543210.json \\
+        --log results/logs/fetch_dataset.log
 
 A dataset that cannot be had leaves an empty samples file and a status with the reason, and the
 exit code is 0, so that the other datasets go on.
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from snakeval.errors import run_cli
 from snakeval.registry import read_run
-from snakeval.sources import datasets, quiet_in_logs
+from snakeval.sources import datasets, log_messages
 
 
 def main() -> None:
@@ -25,8 +26,9 @@ def main() -> None:
     parser.add_argument("--dataset", required=True, help="its name in the registry")
     parser.add_argument("--samples", required=True, type=Path, help="where the samples go")
     parser.add_argument("--status", required=True, type=Path, help="where the status goes")
+    parser.add_argument("--log", required=True, type=Path, help="gets a copy of the messages")
     arguments = parser.parse_args()
-    quiet_in_logs()
+    log_messages(arguments.log)
     run = read_run(arguments.run)
     datasets.fetch(
         arguments.dataset,

@@ -341,7 +341,7 @@ class Engines:
         stopping: Stopping,
     ) -> None:
         self._settings, self._log, self._model = settings, log_path, model
-        self._meter = gpu.Meter(gpus)
+        self._gpus, self._meter = gpus, gpu.Meter(gpus)
         self._stopping = stopping
         self._engine: Supervisor | None = None
         self._starts = 0
@@ -381,7 +381,9 @@ class Engines:
             self._went = time.monotonic()
             log.info("%s: engine is up", self._model)
             facts = {"event": "start", "session": self.session, "device": self._settings.device}
-            sessions.append([facts | {"gpu": self._meter.describe(), **(engine.facts or {})}])
+            used = {"gpu": self._meter.describe(), "start_joules": self._meter.read()["joules"]}
+            sessions.append([facts | used | (engine.facts or {})])
+            self._meter = gpu.Meter(self._gpus)  # from here on: what the answers take
         return engine
 
     def tick(self) -> None:

@@ -75,6 +75,7 @@ def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "model": settings.model_path,
         "tokenizer": settings.tokenizer_path,
+        "tokenizer_mode": "hf",  # as the prompts were tokenised
         "dtype": model["dtype"],
         "quantization": model["quantization"],
         "max_model_len": model["max_model_len"],
