@@ -26,7 +26,7 @@ smoke:
 	@$(MAKE) --no-print-directory run ARGS="--config limit=5 $(ARGS)"
 
 test: $(ENVIRONMENT)-tests check
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 check: $(ENVIRONMENT)-tests
 	$(BIN)/ruff format --check .
