@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from snakeval.engine import vllm_log
 from snakeval.errors import EngineError
-from snakeval.generation import check_context, request_hash, sampling_parameters
+from snakeval.generation import check_context, generate, request_hash, sampling_parameters
+from snakeval.records import read_json, write_json
+from unit.test_plan import make_run
 
 WEIGHTS = [{"source": "a", "dtype": "bfloat16", "quantization": None}, 1, "commit1"]
 GREEDY: dict[str, Any] = {"temperature": 0.0, "top_p": 1.0}
@@ -97,3 +99,15 @@ def test_what_vllm_says_in_its_log(tmp_path: Path) -> None:
 def test_a_log_that_says_nothing_gives_nulls(tmp_path: Path) -> None:
     facts = vllm_log.read(tmp_path / "none")
     assert facts == {"weights_bytes": None, "load_s": None, "compile_s": None, "kernels": []}
+
+
+def test_why_a_model_could_not_be_fetched_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(models=1)
+    reason = "model m0: got no network; expected one. Plug it in."
+    write_json(run.model_status("m0"), {"status": "failed", "reason": reason})
+    generate(run, "m0", 0, Path("status.json"), Path("requests"), Path("log"))
+    pairs = read_json(Path("status.json"))["pairs"]
+    assert {name: entry["reason"] for name, entry in pairs.items()} == {"d0": reason, "d1": reason}

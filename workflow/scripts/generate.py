@@ -6,11 +6,12 @@ Example: python workflow/scripts/generate.py --run results/runs/0123456789ab.jso
 """
 
 import argparse
+import contextlib
 import logging
 import sys
 from pathlib import Path
 
-from snakeval.errors import run_cli
+from snakeval.errors import SnakevalError, run_cli
 from snakeval.generation import Stopped, generate
 from snakeval.records import write_text
 from snakeval.registry import read_run
@@ -51,6 +52,11 @@ def main() -> int:
             file=sys.stderr,
         )
         return 143
+    except SnakevalError as error:
+        # The end of the run tells the reason from the log; a full disk may be what it is about.
+        with contextlib.suppress(OSError), arguments.log.open("a", encoding="utf-8") as file:
+            file.writelines(f"error: {line}\n" for line in str(error).splitlines())
+        raise
     return 0
 
 

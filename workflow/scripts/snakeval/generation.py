@@ -103,7 +103,9 @@ def _generate(
     entry = run.models[model]
     fetched = read_json(run.model_status(model))
     if fetched["status"] != "ok":
-        raise EngineError(f"model {model}", "no model", "a fetched model", str(fetched["reason"]))
+        for item in work:
+            item.reason = str(fetched["reason"])
+        return
     device = gpu.device()
     if device == "cpu" and not entry["runs_on_cpu"]:
         raise EngineError(
@@ -127,7 +129,13 @@ def _generate(
     with ExitStack() as stack:
         names = stack.enter_context(gpu.reserve(entry["gpus"], model)) if device == "cuda" else []
         engines = stack.enter_context(Engines(settings, log_path, model, names, stopping))
-        if any(not journal.journal_path(model, item.pair.dataset).exists() for item in work):
+        new = [
+            item
+            for item in work
+            if not journal.journal_path(model, item.pair.dataset).exists()
+            and read_json(run.dataset_status(item.pair.dataset))["status"] == "ok"
+        ]
+        if new:
             engines.start()  # it will be needed: let it load while the prompts are rendered
         for item in work:
             try:
@@ -211,7 +219,8 @@ def _render(run: Run, item: PairWork, tokenizer: Any, commit: str) -> None:
     model, dataset = run.models[pair.model], run.datasets[pair.dataset]
     fetched = read_json(run.dataset_status(pair.dataset))
     if fetched["status"] != "ok":
-        item.reason = f"dataset {pair.dataset}: {fetched['reason']}"
+        reason, prefix = str(fetched["reason"]), f"dataset {pair.dataset}: "
+        item.reason = reason if reason.startswith(prefix) else prefix + reason
         return
     spec = run.spec(pair.model, pair.dataset)
     weights = [spec["model"], spec["generator"], commit]

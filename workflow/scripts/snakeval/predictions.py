@@ -37,9 +37,9 @@ def write_predictions(run: Run, pair: Pair) -> None:
     if mine["status"] != "ok" or mine["key"] != pair.key:
         raise EngineError(
             f"pair {pair.model}/{pair.dataset}",
-            str(mine["reason"]),
-            "answers",
-            f"Log: {status['log']}. The next run tries this pair again.",
+            "no answers",
+            "one to each request",
+            f"{mine['reason']} Log: {status['log']}",
         )
     answers = {
         record["request"]: record
