@@ -359,6 +359,13 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Project], None], list[str]]] = {
             "YAML with each key once. Correct the line; indentation and quotes are the usual causes."
         ],
     ),
+    "alias inside its own anchor": (
+        whole("models", "small: &small\n  source: *small\n"),
+        [
+            "config/models.yaml: got an alias (*name) inside its own anchor; expected values that "
+            "end. Write it out."
+        ],
+    ),
     "list for a mapping": (
         whole("models", "- small\n"),
         ["config/models.yaml: got a list; expected a mapping of names. Write 'name:' lines."],

@@ -67,6 +67,9 @@ class StorageError(SnakevalError):
             errno.EDQUOT: "Free some of your quota, then run the same command again.",
             errno.EROFS: "Use a folder on a writable disk.",
             errno.EACCES: "Give yourself write permission there, then run the same command again.",
+            errno.EEXIST: "A file stands where a folder is needed: move it away.",
+            errno.ENOTDIR: "A file stands where a folder is needed: move it away.",
+            errno.EISDIR: "A folder stands where a file is needed: move it away.",
         }
         fix = remedies.get(error.errno or 0, "Mend it, then run the same command again.")
         return cls(

@@ -43,6 +43,15 @@ def _mark(problem: str, node: Any) -> yaml.constructor.ConstructorError:
     return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
+def _holds_itself(value: Any, above: tuple[int, ...]) -> bool:
+    """Whether an alias leads back to a mapping or list that it stands in."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    above = (*above, id(value))
+    return any(id(item) in above or _holds_itself(item, above) for item in inner)
+
+
 def read_yaml(path: Path, name: str) -> dict[str, Any]:
     """Read a mapping.
 
@@ -78,6 +87,10 @@ def read_yaml(path: Path, name: str) -> dict[str, Any]:
         ) from error
     except yaml.YAMLError as error:
         raise SnakevalError(name, str(error), "YAML", "Correct the file.") from error
+    if _holds_itself(value, ()):
+        raise SnakevalError(
+            name, "an alias (*name) inside its own anchor", "values that end", "Write it out."
+        )
     if value is None:
         return {}
     if not isinstance(value, dict):
