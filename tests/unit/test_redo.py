@@ -24,7 +24,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def engine(pair: Pair, root: Path, **pairs: Any) -> Path:
     """Write an engine's status, as generate does."""
-    path = root / closing.engine_status(pair)
+    path = root / pair.engine_status()
     log = f"results/logs/generate/{pair.model}.{pair.part}.log"
     write_text(root / log, "")
     write_json(path, {"log": log, "pairs": pairs})

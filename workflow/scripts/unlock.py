@@ -18,6 +18,7 @@ def main() -> int:
     locks = Path(".snakemake/locks")
     if not (locks.is_dir() and any(locks.iterdir())):
         return 0
+    RUNNING.parent.mkdir(exist_ok=True)
     with RUNNING.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -56,7 +56,7 @@ def find_failures(run: Run, root: Path, since: float) -> Iterator[Failure]:
             dataset: _status(root / run.dataset_status(dataset)) for dataset in run.datasets
         },
     }
-    engines = {(pair.model, pair.part): _status(root / engine_status(pair)) for pair in run.pairs}
+    engines = {(pair.model, pair.part): _status(root / pair.engine_status()) for pair in run.pairs}
     for pair in run.pairs:
         if pair.has_predictions(root) and pair.has_scores(root):
             continue
@@ -70,11 +70,6 @@ def find_failures(run: Run, root: Path, since: float) -> Iterator[Failure]:
             reason=reason,
             log=str(log) if (root / log).exists() else None,
         )
-
-
-def engine_status(pair: Pair) -> Path:
-    """Return the status file of a pair's engine start, below the working directory."""
-    return Path("results", "engines", pair.model, f"{pair.part}.json")
 
 
 def _failure(
@@ -131,7 +126,7 @@ def _last_error(path: Path, since: float) -> str | None:
 def clear(run: Run, root: Path) -> None:
     """Remove what would keep the next run from trying again."""
     for pair in run.pairs:
-        status = root / engine_status(pair)
+        status = root / pair.engine_status()
         pairs = _status(status).get("pairs", {})
         if any(entry.get("status") != "ok" for entry in pairs.values()):
             status.unlink()
