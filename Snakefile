@@ -27,7 +27,8 @@ rule all:
     default_target: True
     input:
         plan.pair_files,
-        "reports/index.html",
+        rules.summarize.output,
+        rules.report.output,
 
 
 onsuccess:

@@ -133,12 +133,12 @@ class Workflow:
 
 
 def model(folder: Path, name: str) -> dict[str, Any]:
-    """Return the entry of a stand-in model; its folder differs from the others'."""
+    """Put a stand-in model into a workflow's folder and return its entry; its files differ from the others'."""
     place = folder / "models" / name
     shutil.copytree(TOKENIZER, place)
     (place / "weights.json").write_text(json.dumps(name))
     return {
-        "source": {"path": str(place)},
+        "source": {"path": f"models/{name}"},
         "engine": "standin:StandIn",
         "engine_arguments": {"load_format": "dummy"},
         "max_model_len": 1024,

@@ -128,6 +128,13 @@ class TestMissing:
         assert made.pair_files == ([] if by_summary else [str(pair.score_folder() / name)])
         assert (made.missing_keys, admitted(made.missing_scores, run)) == ("(?!)", {("m0", "d0")})
 
+    def test_a_summary_that_is_there_asks_for_nothing(self, tmp_path: Path) -> None:
+        run = make_run(1, 1)
+        (pair,) = run.pairs
+        write_text(tmp_path / "results/summary/provenance.json", "{}")
+        asked = make_plan(run, tmp_path).pair_files
+        assert asked == [str(pair.score_folder() / "scores.jsonl")]
+
     def test_files_of_both(self, tmp_path: Path) -> None:
         run = make_run(1, 1)
         (pair,) = run.pairs

@@ -254,7 +254,7 @@ def test_redo_drops_a_pair_and_the_same_command_makes_it_anew(finished: Shipped)
 def test_undisturbed_runs_are_equal_to_the_byte(finished: Shipped) -> None:
     results = ("predictions.jsonl", "prompts.jsonl", "score-*/scores.jsonl", "score-*/metrics.json")
     before = [finished.one(name).read_bytes() for name in results]
-    for name in ("results/pairs", "results/journal", "results/summary", "reports"):
+    for name in ("results/pairs", "results/journal"):
         shutil.rmtree(finished.folder / name)
     finished.run(*SIX)
     assert [end["requests"] for end in finished.starts("end")] == [6]  # it was really done again

@@ -20,7 +20,7 @@ def made(base: Path) -> Workflow:
     (folder / "config").mkdir()
     workflow = Workflow(
         folder,
-        models={name: model(base, name) for name in ("alpha", "beta", "gamma")},
+        models={name: model(folder, name) for name in ("alpha", "beta", "gamma")},
         datasets={name: dataset(name) for name in ("first", "second")},
     )
     workflow.rows("first", [row(1, "SOLVE:def f(x):;return x"), row(2), row(3)])
@@ -46,7 +46,5 @@ def finished(first_run: tuple[Workflow, Outcome], tmp_path: Path) -> Workflow:
     """A copy of the workflow as it is after its first run."""
     workflow, _ = first_run
     shutil.copytree(workflow.folder.parent, tmp_path / "base", symlinks=True)
-    models = copy.deepcopy(workflow.models)
-    for name, entry in models.items():
-        entry["source"]["path"] = str(tmp_path / "base" / "models" / name)
-    return Workflow(tmp_path / "base" / "copy", models, copy.deepcopy(workflow.datasets))
+    models, datasets = copy.deepcopy((workflow.models, workflow.datasets))
+    return Workflow(tmp_path / "base" / "copy", models, datasets)

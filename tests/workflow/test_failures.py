@@ -63,7 +63,7 @@ def test_a_model_that_cannot_be_had(workflow: Workflow) -> None:
 
 
 def test_a_model_without_a_tokenizer(workflow: Workflow) -> None:
-    folder = Path(workflow.models["beta"]["source"]["path"])
+    folder = workflow.folder / "models" / "beta"
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
     outcome = workflow.run(expect=1)
@@ -157,10 +157,10 @@ def test_the_reason_for_a_broken_start_is_the_engines_own(workflow: Workflow) ->
     workflow.run().only(generate=3, predictions=6, score=6)
 
 
-def test_earlier_results_are_untouched_by_a_failed_run(workflow: Workflow, tmp_path: Path) -> None:
+def test_earlier_results_are_untouched_by_a_failed_run(workflow: Workflow) -> None:
     workflow.run()
     before = workflow.files("results/pairs/**/*")
-    workflow.models["delta"] = model(tmp_path, "delta")
+    workflow.models["delta"] = model(workflow.folder, "delta")
     workflow.models["delta"]["engine"] = "standin:NoSuchEngine"
     workflow.run(expect=1)
     assert workflow.files("results/pairs/**/*") == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +21,8 @@ def test_the_first_run(first_run: tuple[Workflow, Outcome]) -> None:
     assert len(outcome.answered) == 18
 
 
-def test_nothing_to_do(first_run: tuple[Workflow, Outcome]) -> None:
-    outcome = first_run[0].run()
+def test_nothing_to_do(finished: Workflow) -> None:
+    outcome = finished.run()
     assert not outcome.jobs
     assert not outcome.engines
     assert "Nothing to be done" in outcome.output
@@ -64,8 +63,8 @@ def test_dataset_added(finished: Workflow) -> None:
     assert len(outcome.answered) == 6
 
 
-def test_model_added(finished: Workflow, tmp_path: Path) -> None:
-    finished.models["delta"] = model(tmp_path, "delta")
+def test_model_added(finished: Workflow) -> None:
+    finished.models["delta"] = model(finished.folder, "delta")
     outcome = finished.run()
     outcome.only(fetch_model=1, generate=1, predictions=2, score=2)
     assert outcome.engines == ["delta"]
@@ -136,6 +135,27 @@ def test_a_file_deleted_comes_back_without_an_engine(finished: Workflow, name: s
     assert finished.files(PREDICTIONS) == before
 
 
+@pytest.mark.parametrize("folders", [["results/pairs"], ["results/pairs", "results/journal"]])
+def test_every_pair_deleted(finished: Workflow, folders: list[str]) -> None:
+    before = finished.files(PREDICTIONS)
+    for folder in folders:
+        shutil.rmtree(finished.folder / folder)
+    outcome = finished.run()
+    outcome.only(generate=3, predictions=6, score=6)
+    assert len(outcome.answered) == (18 if "results/journal" in folders else 0)
+    assert finished.files(PREDICTIONS) == before
+
+
+@pytest.mark.parametrize("name", ["results/summary", "reports/report.md", "reports/index.html"])
+def test_the_summary_or_the_report_deleted(finished: Workflow, name: str) -> None:
+    path = finished.folder / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    outcome = finished.run()
+    outcome.only()
+    assert outcome.jobs["report"] == 1
+    assert path.exists()
+
+
 def test_scores_deleted(finished: Workflow) -> None:
     next(finished.folder.glob("results/pairs/beta/first/*/score-*/scores.jsonl")).unlink()
     outcome = finished.run()
@@ -153,7 +173,7 @@ def test_files_touched(finished: Workflow) -> None:
 
 def test_other_weights_are_never_served_from_the_journal(finished: Workflow) -> None:
     """A model's files change under the same path, prompts and sampling being equal."""
-    Path(finished.models["alpha"]["source"]["path"], "weights.json").write_text('"other"')
+    (finished.folder / "models" / "alpha" / "weights.json").write_text('"other"')
     outcome = finished.run()
     outcome.only(fetch_model=1, generate=1, predictions=2, score=2)
     assert outcome.engines == ["alpha"]

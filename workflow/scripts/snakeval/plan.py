@@ -23,6 +23,7 @@ from snakeval.registry import Pair, Run, load
 from snakeval.registry.run import missing
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.jsonl"
+SUMMARY = Path("results/summary/provenance.json")
 REPORT = Path("reports/index.html")
 RUNNING = Path("results/.running")
 PROCESS_VARIABLE = "SNAKEVAL_WORKFLOW_PID"
@@ -75,7 +76,10 @@ class Plan:
             [path.stem for path in samples],
         )
         self.scores = [f"{pair.score_folder()}/{METRICS}" for pair in run.pairs]
-        self.pair_files = [path for pair in unscored for path in _missing_files(pair, root)]
+        summary = (root / SUMMARY).exists()
+        self.pair_files = [
+            path for pair in unscored for path in _missing_files(pair, root, summary)
+        ]
 
     def engine_inputs(self, wildcards: Any) -> dict[str, list[str]]:
         """Return what an engine start needs: its model, and the samples of its missing pairs."""
@@ -127,14 +131,15 @@ class Plan:
             print(f"Report: {REPORT}", file=sys.stderr)
 
 
-def _missing_files(pair: Pair, root: Path) -> Iterator[str]:
+def _missing_files(pair: Pair, root: Path, summary: bool) -> Iterator[str]:
     """Yield what has to be asked for, beside the summary, so that all files of a pair are made.
 
-    The summary asks for each pair's metrics, and these for its predictions. A job runs for a missing file
-    that is asked for, so the others count only where those two exist.
+    A job runs for a missing file that is asked for. A summary that is not there yet asks for each pair's
+    metrics itself (asking twice costs a tenth of a large dry run); one that is there does not, even where
+    they are gone. Scores that are made ask for missing predictions.
     """
     predictions, scores = missing(pair, root)
-    if scores and f"{pair.score_folder()}/{METRICS}" not in scores:
+    if scores and (summary or f"{pair.score_folder()}/{METRICS}" not in scores):
         yield scores[0]
     if predictions and not (scores and f"{pair.folder()}/{PREDICTIONS}" in predictions):
         yield predictions[0]
