@@ -537,6 +537,13 @@ def test_chat_template_is_parsed(project: Project) -> None:
 
 
 class TestSelection:
+    @pytest.mark.parametrize("kind", ["models", "datasets", "categories"])
+    def test_nothing_given_is_not_the_shipped_selection(self, project: Project, kind: str) -> None:
+        fix = "Leave it out to take what config/config.yaml selects."
+        assert project.errors(**{kind: None}) == [
+            f"{GIVEN}: {kind}: got nothing; expected names. {fix}"
+        ]
+
     def test_as_shipped(self, project: Project) -> None:
         assert names(project.load()) == [("small", "problems")]
 

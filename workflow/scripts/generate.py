@@ -2,7 +2,7 @@
 
 Example: python workflow/scripts/generate.py --run results/runs/0123456789ab.json --model smollm2_135m --part 0
     --status results/engines/smollm2_135m/0.json --requests results/engines/smollm2_135m/0.requests
-    --log results/logs/generate/smollm2_135m/0.log
+    --log results/logs/generate/smollm2_135m.0.log
 """
 
 import argparse

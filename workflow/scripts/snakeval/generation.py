@@ -28,9 +28,8 @@ from snakeval.registry import Pair, Run
 
 log = logging.getLogger(__name__)
 
-MAX_ENGINE_STARTS = (
-    16  # halving a batch of 10,000 down to the one request that kills the engine takes 14
-)
+# Halving a batch of 10,000 down to the one request that kills the engine takes 14.
+MAX_ENGINE_STARTS = 16
 
 
 class Stopped(Exception):
@@ -42,9 +41,8 @@ class PairWork:
     """A pair on its way: its requests in order, those still unanswered, and why it failed if it did."""
 
     pair: Pair
-    requests: list[dict[str, Any]] | None = (
-        None  # lines of the requests file, None before rendering
-    )
+    # Lines of the requests file; None before rendering.
+    requests: list[dict[str, Any]] | None = None
     missing: dict[str, Request] = field(default_factory=dict)  # by hash, in order
     reason: str | None = None
 

@@ -11,12 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from snakeval.errors import EngineError
+from snakeval.errors import EngineError, StorageError
 
 
 def visible() -> list[str]:
@@ -77,8 +77,7 @@ def _lock_free(names: list[str], count: int, model: str) -> dict[str, int]:
     while True:
         held: dict[str, int] = {}
         for name in names:
-            path = Path(tempfile.gettempdir()) / f"snakeval-gpu-{name}.lock"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = _open_lock(Path(tempfile.gettempdir()) / f"snakeval-gpu-{name}.lock")
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -95,6 +94,18 @@ def _lock_free(names: list[str], count: int, model: str) -> dict[str, int]:
         time.sleep(1)
 
 
+def _open_lock(path: Path) -> int:
+    """Open a lock file that all users of the machine share; reading is enough to lock it."""
+    try:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            return os.open(path, flags, 0o644)
+    except OSError as error:
+        raise StorageError.from_os_error(error, path) from error
+
+
 class Meter:
     """Energy and memory of some GPUs between two moments."""
 
@@ -108,11 +119,12 @@ class Meter:
 
     def sample(self) -> None:
         """Note the memory in use now; call it about once a second."""
-        if self._handles:
+        with suppress(self._nvml.NVMLError):  # not every driver tells, and no number is worth a run
             used = sum(
                 int(self._nvml.nvmlDeviceGetMemoryInfo(handle).used) for handle in self._handles
             )
-            self._peak_bytes = max(self._peak_bytes or 0, used)
+            if self._handles:
+                self._peak_bytes = max(self._peak_bytes or 0, used)
 
     def read(self) -> dict[str, Any]:
         """Return `joules` since the start and `peak_bytes` of all the GPUs together."""

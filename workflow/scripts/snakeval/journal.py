@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -83,7 +84,8 @@ class Appender:
             while data:
                 data = data[os.write(self._descriptor, data) :]
         except OSError as error:
-            os.ftruncate(self._descriptor, size)
+            with suppress(OSError):  # a torn line is ignored anyway
+                os.ftruncate(self._descriptor, size)
             raise StorageError.from_os_error(error, self._path) from error
 
     def _cut_torn_line(self) -> None:

@@ -211,7 +211,8 @@ def chosen(config: Mapping[str, Any]) -> bool:
     """Whether models or datasets were named by --config or --configfile."""
     nested = config.get("run")
     given = {**(nested if isinstance(nested, Mapping) else {}), **config}
-    return any(given.get(key) for key in ("models", "datasets"))
+    named = (given.get(key) for key in ("models", "datasets"))
+    return any(value and not isinstance(value, Mapping) for value in named)
 
 
 def _use_this_python() -> None:

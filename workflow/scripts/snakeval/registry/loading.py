@@ -162,6 +162,17 @@ class _Loader:
         for layer in layers:
             wrong += schema.check(layer.run, "run", layer.where, layer.prefix)
             wrong += schema.check(layer.rest, "config", layer.where)
+            # An empty shell variable must not stand for the shipped selection.
+            wrong += [
+                SnakevalError(
+                    layer.place(key),
+                    "nothing",
+                    "names",
+                    "Leave it out to take what config/config.yaml selects.",
+                )
+                for key in selection.KINDS
+                if layer.where == GIVEN and layer.run.get(key) == []
+            ]
         self._errors += wrong
         if wrong:
             return {}
