@@ -1,0 +1,66 @@
+"""advanced_coding_sample through the workflow's own extraction, sandbox and scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakeval import registry, tasks
+from snakeval.records import Prediction, Sample
+from snakeval.scoring import score_pair
+
+ROOT = Path(__file__).parents[2]
+NAME = "advanced_coding_sample"
+
+
+def rows(folder: Path) -> list[Any]:
+    files = sorted((folder / NAME).glob("*.yaml"))
+    return [yaml.load(file.read_text(), yaml.CSafeLoader) for file in files]
+
+
+@pytest.fixture(scope="module")
+def run() -> registry.Run:
+    return registry.load({"datasets": NAME}, ROOT)
+
+
+@pytest.fixture(scope="module")
+def samples(run: registry.Run) -> list[Sample]:
+    task, fields = tasks.get("code_generation"), run.datasets[NAME]["fields"]
+    found = [row for topic in rows(ROOT / "config" / "data") for row in topic]
+    return [task.normalise(row, fields, row["task_id"]) for row in found]
+
+
+def states(run: registry.Run, samples: list[Sample], programs: dict[str, str]) -> dict[str, str]:
+    """Return what becomes of an answer with these programs, by sample."""
+    predictions = [
+        Prediction(
+            id=sample["id"],
+            repeat=0,
+            completion=f"Here it is:\n\n```python\n{programs[sample['id']]}```\n\nThat solves it.",
+            finish_reason="stop",
+            prompt_tokens=1,
+            completion_tokens=1,
+            cut_tokens=0,
+        )
+        for sample in samples
+    ]
+    model = run.models["smollm2_135m"]
+    scored = score_pair(samples, predictions, run.datasets[NAME], model, run.settings, NAME)
+    return {score["id"]: score["state"] for score in scored.scores}
+
+
+def test_every_reference_is_correct(run: registry.Run, samples: list[Sample]) -> None:
+    assert len(samples) == 50
+    found = states(run, samples, {s["id"]: s["target"]["solution"] for s in samples})
+    assert set(found.values()) == {"correct"}, found
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_no_wrong_program_is_correct(run: registry.Run, samples: list[Sample], number: int) -> None:
+    wrong = {name: p for topic in rows(ROOT / "tests" / "data") for name, p in topic.items()}
+    found = states(
+        run, samples, {name: programs[number]["program"] for name, programs in wrong.items()}
+    )
+    assert set(found.values()) == {"wrong"}, found
