@@ -24,11 +24,17 @@ CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
 }
 
+# Snakemake sets these to a job's threads, which is one. On a CPU the engine is all that works meanwhile.
+THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS")
+
 
 class VllmEngine:
     """One vLLM engine."""
 
     def __init__(self, settings: EngineSettings) -> None:
+        if settings.device == "cpu":
+            for name in THREAD_LIMITS:
+                os.environ.pop(name, None)
         for name, value in (
             ENVIRONMENT | (CPU_ENVIRONMENT if settings.device == "cpu" else {})
         ).items():
