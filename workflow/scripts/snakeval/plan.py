@@ -44,10 +44,11 @@ class Plan:
         self._chosen = chosen
         self._started = time.time()
         self._pairs = {(pair.model, pair.dataset): pair for pair in run.pairs}
-        unanswered = [pair for pair in run.pairs if not pair.has_predictions(root)]
+        lacking = {pair: missing(pair, root) for pair in run.pairs}
+        unanswered = [pair for pair, (predictions, _) in lacking.items() if predictions]
         # Scores of predictions that are made anew are made anew too.
         anew = {pair.key for pair in unanswered}
-        unscored = [pair for pair in run.pairs if pair.key in anew or not pair.has_scores(root)]
+        unscored = [pair for pair, (_, scores) in lacking.items() if pair.key in anew or scores]
         keys = [pair.key for pair in run.pairs]
         self._unanswered: dict[tuple[str, int], list[Pair]] = {}
         for pair in unanswered:
@@ -78,7 +79,7 @@ class Plan:
         self.scores = [f"{pair.score_folder()}/{METRICS}" for pair in run.pairs]
         summary = (root / SUMMARY).exists()
         self.pair_files = [
-            path for pair in unscored for path in _missing_files(pair, root, summary)
+            path for pair in unscored for path in _asked_for(pair, *lacking[pair], summary)
         ]
 
     def engine_inputs(self, wildcards: Any) -> dict[str, list[str]]:
@@ -131,14 +132,15 @@ class Plan:
             print(f"Report: {REPORT}", file=sys.stderr)
 
 
-def _missing_files(pair: Pair, root: Path, summary: bool) -> Iterator[str]:
-    """Yield what has to be asked for, beside the summary, so that all files of a pair are made.
+def _asked_for(
+    pair: Pair, predictions: list[str], scores: list[str], summary: bool
+) -> Iterator[str]:
+    """Yield which missing files have to be asked for, beside the summary, so that all of them are made.
 
     A job runs for a missing file that is asked for. A summary that is not there yet asks for each pair's
     metrics itself (asking twice costs a tenth of a large dry run); one that is there does not, even where
     they are gone. Scores that are made ask for missing predictions.
     """
-    predictions, scores = missing(pair, root)
     if scores and (summary or f"{pair.score_folder()}/{METRICS}" not in scores):
         yield scores[0]
     if predictions and not (scores and f"{pair.folder()}/{PREDICTIONS}" in predictions):
