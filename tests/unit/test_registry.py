@@ -711,7 +711,7 @@ class TestKey:
             ("models", "small", {"sampling": {"top_k": 0, "top_p": 1}}),
             ("models", "large", {"gpus": 4}),
             ("datasets", "problems", {"title": "Problems", "licence": "MIT", "protocol": "0-shot"}),
-            ("datasets", "problems", {"scoring": {"timeout_s": 3}}),
+            ("datasets", "problems", {"scoring": {"memory_mb": 512}}),
             ("datasets", "problems", {"metric": "pass@10"}),
             ("datasets", "problems", {"stop": {"completion": ["END"]}}),
             ("datasets", "problems", {"prompt": DATASET["prompt"] | {"completion": "{{prompt}}"}}),
@@ -879,7 +879,7 @@ class TestScorer:
     @pytest.mark.parametrize(
         ("kind", "name", "keys"),
         [
-            ("datasets", "problems", {"scoring": {"timeout_s": 3}}),
+            ("datasets", "problems", {"scoring": {"memory_mb": 512}}),
             ("datasets", "problems", {"metric": "pass@10"}),
             ("datasets", "problems", {"fields": DATASET["fields"] | {"reference": "solution"}}),
             ("models", "small", {"thinking": {"open": "<think>", "close": "</think>"}}),

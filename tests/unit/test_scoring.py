@@ -18,7 +18,7 @@ from snakeval.scoring import final_text, score_pair
 DATASET = {
     "task": "code_generation",
     "metric": "pass@1",
-    "scoring": {"timeout_s": 5.0, "memory_mb": 512},
+    "scoring": {"time_limit": {"floor_s": 5.0, "factor": 10.0, "ceiling_s": 60.0}, "memory_mb": 512},
 }
 MODEL: dict[str, Any] = {
     "thinking": {"open": "<think>", "close": "</think>"},

@@ -85,7 +85,7 @@ def test_a_prompt_edited(finished: Workflow) -> None:
 
 
 def test_scoring_edited_needs_no_engine(finished: Workflow) -> None:
-    finished.datasets["second"]["scoring"] = {"timeout_s": 3.0}
+    finished.datasets["second"]["scoring"] = {"memory_mb": 512}
     outcome = finished.run()
     outcome.only(score=3)
     assert not outcome.engines

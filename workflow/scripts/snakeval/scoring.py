@@ -108,7 +108,7 @@ def score_pair(
             "detail": judgement.detail,
         }
         scores.append(score)  # type: ignore[arg-type]
-        timings.append(name | {"seconds": judgement.seconds})
+        timings.append(name | {"seconds": judgement.seconds, "limit_s": judgement.limit_s})
     metrics = _metrics(task, dataset["metric"], scores, repeats)
     answered = [prediction for _, prediction in matched]
     metrics["cut_prompts"] = sum(answer["cut_tokens"] > 0 for answer in answered)

@@ -43,12 +43,14 @@ class Judgement:
         answer: the answer as extracted; None where the text holds none.
         detail: reasons for people, the same in every run: no durations, addresses or paths.
         seconds: how long judging took; None where nothing was run.
+        limit_s: the time limit of it, seconds.
     """
 
     value: float | None
     answer: str | None
     detail: dict[str, Any]
     seconds: float | None = None
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Write a Python function; tests that the model has not seen decide.
 
-The tests define `check(candidate)`, as HumanEval's do, and run behind the program in one module, so
-that they find the prompt's helpers too. Only the standard library is there. Program and tests share
-a process: a program that hunts for the verdict in its interpreter could forge it (see `sandbox`).
+The tests define `check(candidate)`, as HumanEval's do, and run outside the program's process, with the
+prompt's helpers. Only the standard library is there. Tests that need the program's own objects and not
+only plain values (column `judging`: "together") run in its process; the result says so.
 """
 
 from __future__ import annotations
@@ -12,9 +12,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snakeval.errors import SourceError, one_line
-from snakeval.extraction import Found, Missing, extract
+from snakeval.extraction import Found, Missing, extract, parse
 from snakeval.records import Metric, Sample, Score
-from snakeval.sandbox import Outcome, Program, Sandbox
+from snakeval.sandbox import (
+    Check,
+    Limits,
+    Outcome,
+    Program,
+    Sandbox,
+    TimeLimit,
+    Together,
+)
 from snakeval.statistics import attempts_counts, mean_metric, pass_at_k
 from snakeval.tasks import Attempt, Judged, Judgement, Task, id_field, text_field
 
@@ -23,9 +31,9 @@ class CodeGeneration(Task):
     """Functions with hidden tests: HumanEval and datasets of the same form."""
 
     name = "code_generation"
-    version = 1
+    version = 2
     roles = ("id", "prompt", "entry_point", "tests")
-    optional_roles = ("reference", "reference_body")
+    optional_roles = ("reference", "reference_body", "judging")
     inputs = ("prompt", "entry_point")
 
     def normalise(self, row: Mapping[str, Any], fields: Mapping[str, str], where: str) -> Sample:
@@ -48,42 +56,42 @@ class CodeGeneration(Task):
             target = {"solution": text_field(row, fields, "reference", where)}
         elif "reference_body" in fields:
             target = {"solution": prompt + text_field(row, fields, "reference_body", where)}
+        metadata = {"tests": tests, "entry_point": entry_point, "prompt": prompt}
+        if "judging" in fields and row.get(fields["judging"]) is not None:
+            metadata["judging"] = _judging(text_field(row, fields, "judging", where), where)
         return {
             "id": id_field(row, fields, where),
             "inputs": {"prompt": prompt, "entry_point": entry_point},
             "target": target,
-            "metadata": {"tests": tests, "entry_point": entry_point, "prompt": prompt},
+            "metadata": metadata,
         }
 
     def judge(
         self, attempts: Sequence[Attempt], scoring: Mapping[str, Any], allow_unsafe: bool
     ) -> Judged:
-        """Extract each program and run it with its tests in the sandbox.
+        """Extract each program and have it judged in the sandbox.
 
         `detail` holds `class` (one of `sandbox.VERDICTS`), and where there is one `message`,
-        `traceback`, and `program`, the program as it was run, where that is not `answer` itself. An
-        answer without a program has the class "syntax" or "entry_point_missing" and runs nothing.
+        `traceback`, and `program`, the program as it was run, where that is not `answer` itself;
+        `judged` is "together" where the tests ran in the program's process. An answer without a
+        program has the class "syntax" or "entry_point_missing" and runs nothing.
         """
         found = [self._extract(attempt) for attempt in attempts]
-        programs = [
-            Program(
-                code=program.program,
-                tests=attempt.sample["metadata"]["tests"],
-                entry_point=attempt.sample["metadata"]["entry_point"],
-                timeout_s=scoring["timeout_s"],
-                memory_mb=scoring["memory_mb"],
-            )
+        limits = Limits(scoring["memory_mb"], TimeLimit(**scoring["time_limit"]))
+        programs = (
+            Program(program.program, _test(attempt.sample), limits, _reference(attempt.sample))
             for attempt, program in zip(attempts, found, strict=True)
             if isinstance(program, Found)
-        ]
+        )
         with Sandbox(allow_unsafe) as sandbox:
             outcomes = iter(sandbox.run(programs))
-            level = sandbox.level
+            facts = {"level": sandbox.level, "layers": sandbox.layers}
         judgements = [
             _judgement(program, next(outcomes)) if isinstance(program, Found) else _none(program)
             for program in found
         ]
-        return Judged(judgements, {"level": level})
+        together = sum(judgement.detail.get("judged") == "together" for judgement in judgements)
+        return Judged(judgements, facts | {"judged_together": together})
 
     def metrics(self, scores: Sequence[Score], repeats: int) -> dict[str, Metric]:
         """Return pass@k for k = 1, 2, 5, 10, … up to the number of repeats.
@@ -110,6 +118,32 @@ class CodeGeneration(Task):
         )
 
 
+def _judging(value: str, where: str) -> str:
+    if value not in ("apart", "together"):
+        raise SourceError(
+            f"{where}, field judging",
+            one_line(repr(value)[:100]),
+            "apart or together",
+            "Correct the row: together is for tests that need the program's own objects.",
+        )
+    return value
+
+
+def _test(sample: Sample) -> Check | Together:
+    metadata = sample["metadata"]
+    tests, entry_point = metadata["tests"], metadata["entry_point"]
+    if metadata.get("judging") == "together":
+        return Together(tests, entry_point)
+    # The prompt's helpers; its own function, a docstring without a body, is replaced by the program's.
+    prelude = metadata["prompt"] if parse(metadata["prompt"]) else ""
+    return Check(tests, entry_point, prelude)
+
+
+def _reference(sample: Sample) -> str | None:
+    target = sample["target"]
+    return target["solution"] if isinstance(target, dict) else None
+
+
 def _judgement(found: Found, outcome: Outcome) -> Judgement:
     detail: dict[str, Any] = {"class": outcome.verdict}
     if outcome.message:
@@ -118,8 +152,10 @@ def _judgement(found: Found, outcome: Outcome) -> Judgement:
         detail["traceback"] = outcome.traceback
     if found.program != found.answer:
         detail["program"] = found.program
+    if outcome.guarantee == "together":
+        detail["judged"] = "together"
     value = None if outcome.verdict == "judge_failed" else float(outcome.verdict == "passed")
-    return Judgement(value, found.answer, detail, outcome.seconds)
+    return Judgement(value, found.answer, detail, outcome.seconds, outcome.limit_s)
 
 
 def _none(missing: Missing) -> Judgement:

@@ -40,6 +40,7 @@ _IF_AT_LEAST = 0x35
 _RETURN = 0x06
 _INSTRUCTION = struct.Struct("=HBBI")
 _K = 4  # offset of k in an instruction
+_put_id = struct.Struct("=I").pack_into
 _MACHINE_AT, _NUMBER_AT, _ARGUMENTS_AT = 4, 0, 16  # offsets in struct seccomp_data
 
 # linux/seccomp.h
@@ -164,7 +165,8 @@ _PROGRAM: dict[str, _Rule] = {
 
 PROFILES: dict[str, dict[str, _Rule]] = {
     "program": _PROGRAM,
-    "tests": _PROGRAM,
+    # It is sent the socket to each program.
+    "tests": {**_PROGRAM, "recvmsg": ((_only_bits(2, _RECEIVE_FLAGS),),)},
     "processes": {
         **dict.fromkeys((_COMMON + _PROCESSES).split(), _ALWAYS),
         **_COMMON_RULES,
@@ -216,7 +218,7 @@ def build(profile: str, machine: str, pid: int | None = None) -> bytes:
         return code
     filled = bytearray(code)
     for place in places:
-        struct.pack_into("=I", filled, place, pid)
+        _put_id(filled, place, pid)
     return bytes(filled)
 
 

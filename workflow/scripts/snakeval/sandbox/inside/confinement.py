@@ -1,0 +1,140 @@
+"""What is taken from a freshly forked process before a stranger's code runs in it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+
+import kernel
+import landlock
+import seccomp
+
+MAX_FILE = 64 << 20  # bytes of one file, and of all files together
+MAX_FILES = 4_096
+MAX_PROCESSES = 64  # and threads
+MAX_OPEN_FILES = 256
+STANDARD_IO = 3  # descriptors
+MOST_DESCRIPTORS = os.sysconf("SC_OPEN_MAX")
+
+
+class Confinement:
+    """One worker's means; `apply` uses them on a process.
+
+    Args:
+        level: "namespaces", "landlock" or "none".
+        read: folders that programs may read.
+
+    Raises:
+        OSError: the machine has not what the level needs.
+    """
+
+    def __init__(self, level: str, read: list[str]) -> None:
+        self.level = level
+        self._read = read
+        self._machine = platform.machine()
+        self._ruleset = -1
+        self.layers: list[str] = ["rlimits"]
+        if level == "none":
+            return
+        if not seccomp.available():
+            raise OSError(f"seccomp: not on this kernel, or not known for {self._machine}")
+        self.layers.insert(0, "seccomp")
+        for profile in seccomp.PROFILES:
+            seccomp.build(profile, self._machine, os.getpid())  # cached from now on
+        if abi := landlock.abi():
+            self.layers.insert(0, f"landlock {abi}")
+        elif level == "landlock":
+            raise OSError("landlock: not on this kernel")
+
+    def prepare(self, folder: str) -> None:
+        """Make the Landlock rules for programs whose only writable folder is `folder`."""
+        self.close()
+        if self.level != "none" and landlock.abi():
+            self._ruleset = landlock.ruleset(self._read, [folder])
+
+    def close(self) -> None:
+        """Forget the rules."""
+        if self._ruleset >= 0:
+            os.close(self._ruleset)
+            self._ruleset = -1
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a process must still have open when it calls `apply`."""
+        return [self._ruleset] if self._ruleset >= 0 else []
+
+    def apply(self, profile: str, timeout_s: float, memory_mb: int, ruleset: int) -> None:
+        """Confine this process for good; see `seccomp` for the profiles.
+
+        Args:
+            ruleset: the number that the first of `descriptors` has now.
+
+        Raises:
+            OSError: the kernel says no; no stranger's code may run then.
+        """
+        limit_resources(timeout_s, memory_mb, self.level == "namespaces")
+        if self.level == "none":
+            return
+        kernel.drop_capabilities()
+        if self._ruleset >= 0:
+            landlock.enforce(ruleset)
+            os.close(ruleset)
+        # Without a PID namespace new processes could not be found again.
+        known = profile if self.level == "namespaces" or profile != "processes" else "program"
+        seccomp.load(seccomp.build(known, self._machine, os.getpid()))
+
+
+def make_streams() -> None:
+    """Make Python's text streams for descriptors 0, 1 and 2 anew, with nothing in their buffers.
+
+    Done once per worker: what is forked from it finds them ready, whatever lies behind them then.
+    """
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115, PTH123
+    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115, PTH123
+    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115, PTH123
+
+
+def take_streams(descriptors: list[int]) -> None:
+    """Make these descriptors 0, 1, 2, … and close all others."""
+    # Out of the way first: one of them may have a number that another one is to get.
+    top = max(*descriptors, len(descriptors)) + 1
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, top + number)
+    for number in range(len(descriptors)):
+        os.dup2(top + number, number, inheritable=number < STANDARD_IO)
+    os.closerange(len(descriptors), MOST_DESCRIPTORS)
+
+
+def limit_resources(timeout_s: float, memory_mb: int, isolated: bool) -> None:
+    """Set the limits of a process and of what it starts; they hold for each process by itself.
+
+    Args:
+        timeout_s: processor time; a backstop behind the wall clock.
+        isolated: whether processes are counted in a user namespace of their own.
+    """
+    processes = MAX_PROCESSES if isolated else own_tasks() + MAX_PROCESSES
+    for name, value in (
+        (resource.RLIMIT_AS, memory_mb << 20),
+        (resource.RLIMIT_CPU, int(timeout_s) + 2),
+        (resource.RLIMIT_FSIZE, MAX_FILE),
+        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
+        (resource.RLIMIT_NPROC, processes),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(name)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (value, value))
+
+
+def own_tasks() -> int:
+    """Count the processes and threads of this user: without a user namespace the limit means all."""
+    count = 0
+    for entry in os.listdir("/proc"):  # noqa: PTH208
+        try:
+            if entry.isdigit() and os.stat(f"/proc/{entry}").st_uid == os.getuid():  # noqa: PTH116
+                count += len(os.listdir(f"/proc/{entry}/task"))  # noqa: PTH208
+        except OSError:  # it has ended meanwhile
+            continue
+    return count

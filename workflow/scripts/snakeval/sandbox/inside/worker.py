@@ -1,0 +1,517 @@
+"""The far side of the sandbox: a warm interpreter that forks for every program.
+
+    python -s -S -P -B worker.py '{"level": "namespaces", "libraries": null}'
+
+Started by `snakeval.sandbox`, never by hand. Standard input is a socket. A request is one JSON message
+with three files: the program, its tests, its standard input. The worker never reads these files, so
+that no process forked from it holds tests, or another's program, in its memory. Of snakeval nothing
+but this folder is imported, and else only the standard library.
+"""
+
+# Paths here are the kernel's: plain text.
+# ruff: noqa: PTH112, PTH116, PTH118, PTH120, PTH123, PTH208, E402
+from __future__ import annotations
+
+import builtins
+import gc
+import json
+import os
+import random
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import candidate
+import channel
+import confinement
+import judge
+import kernel
+import namespaces
+import script
+import together
+
+sys.path.pop(0)
+
+MAX_VERDICT = 256 * 1024  # bytes
+JUDGE_SERVES = 32  # programs by one tests' process: a fork for each would take a third of the time
+DISK_POLL_S = 0.1  # between looks at a program's folder, where the kernel does not limit its size
+GRACE_S = 1.0
+SETUP = 3  # descriptor by which a new process says that it cannot be confined
+
+# Imported once here and not once per program: what model-written code and tests usually import.
+WARM = (
+    "abc array base64 bisect calendar cmath collections.abc contextlib copy csv dataclasses datetime"
+    " decimal enum fractions functools hashlib heapq inspect io itertools json math operator queue"
+    " random re statistics string struct textwrap threading time typing unicodedata unittest uuid zlib"
+)
+
+
+class Ended(Exception):
+    """The scorer has gone away."""
+
+
+@dataclass
+class Request:
+    """What is to be run: limits, and the files that only the new processes read."""
+
+    kind: str  # "check", "together", "unit_tests" or "script"
+    timeout_s: float
+    memory_mb: int
+    output_bytes: int
+    stop_at_output: bool
+    token: str
+    files: tuple[int, int, int]  # program, tests, standard input
+
+
+@dataclass
+class Watched:
+    """What the worker hears of a program: bytes by descriptor, and how many are kept of each."""
+
+    most: dict[int, int]
+    kept: dict[int, bytearray] = field(default_factory=dict)
+    over: bool = False  # more was written than is kept
+
+    def __post_init__(self) -> None:
+        self.kept = {descriptor: bytearray() for descriptor in self.most}
+        self.open = set(self.most)
+
+    def read(self, descriptor: int) -> None:
+        """Read what is there; keep what there is room for."""
+        data = os.read(descriptor, 1 << 16)
+        if not data:
+            self.open.discard(descriptor)
+        room = self.most[descriptor] - len(self.kept[descriptor])
+        self.over = self.over or len(data) > room
+        self.kept[descriptor] += data[: max(0, room)]
+
+    def read_rest(self) -> None:
+        """Read what was written last; a descendant that holds a pipe must not keep us waiting."""
+        for descriptor in self.most:
+            for _ in range(MAX_VERDICT >> 12):
+                if descriptor in self.open and select.select([descriptor], [], [], 0)[0]:
+                    self.read(descriptor)
+
+    def text(self, descriptor: int) -> str:
+        """Return what was read as text."""
+        return self.kept.get(descriptor, bytearray()).decode("utf-8", "replace")
+
+
+class Server:
+    """One worker at one level.
+
+    Args:
+        level: "namespaces", "landlock" or "none".
+        libraries: a folder of third-party packages that programs may import, or None.
+        control: descriptor of the socket, on which nothing comes while a program runs.
+
+    Raises:
+        OSError: the machine does not allow this level; the text names the call.
+    """
+
+    def __init__(self, level: str, libraries: str | None, control: int) -> None:
+        self._control = control
+        self._judge: tuple[int, int] | None = None  # process and socket
+        self._judged = 0
+        self._isolated = level == "namespaces"
+        read = [*namespaces.visible_folders(libraries), *namespaces.DEVICES]
+        if self._isolated:
+            self._own_pids = namespaces.enter(libraries)
+            read = ["/"]
+        else:
+            kernel.die_with_parent()
+            kernel.call("prctl", kernel.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._confinement = confinement.Confinement(level, read)
+        self.layers = [*(namespaces.LAYERS if self._isolated else ()), *self._confinement.layers]
+        if self._isolated:
+            self._confinement.prepare("/tmp")
+
+    def handle(self, request: Request) -> dict[str, Any]:
+        """Run one program to its end and return what was seen of it.
+
+        Raises:
+            Ended: the scorer has gone away.
+            OSError: a process could not be set up.
+        """
+        folder = "/tmp"
+        if not self._isolated:
+            folder = tempfile.mkdtemp(prefix="snakeval-program-")
+            self._confinement.prepare(folder)
+        children: list[int] = []
+        pipes: list[int] = []
+        try:
+            return self._run(request, folder, children, pipes)
+        finally:
+            self._kill(children)
+            for descriptor in pipes:
+                os.close(descriptor)
+            if not self._isolated:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _run(
+        self, request: Request, folder: str, children: list[int], pipes: list[int]
+    ) -> dict[str, Any]:
+        def pipe() -> tuple[int, int]:
+            ends = os.pipe()
+            pipes.extend(ends)
+            return ends
+
+        nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        pipes.append(nothing)
+        setup, setup_end = pipe()
+        verdict, verdict_end = pipe()
+        stdout, stdout_end = pipe()
+        stderr, stderr_end = pipe()
+        program, tests, stdin = request.files
+        ours = [setup_end, verdict_end, stdout_end, stderr_end]
+        started = time.monotonic()
+        main = answers = 0
+        if request.kind == "check":
+            main, answers = self._judge_process(request)
+            ends = [end.detach() for end in socket.socketpair()]
+            pipes.extend(ends)
+            ours += ends
+            streams = [nothing, stdout_end, stderr_end, setup_end, ends[1], program]
+            work: Callable[[Request], int] = _serve
+        else:
+            streams = [stdin, stdout_end, stderr_end, setup_end, verdict_end, program, tests]
+            work = _script if request.kind == "script" else _together
+        pid = namespaces.fork_apart(self._own_pids) if self._isolated else os.fork()
+        if pid == 0:
+            profile = "processes" if request.kind == "unit_tests" else "program"
+            self._become(request, profile, streams, folder, work)
+        children.append(pid)
+        if answers:
+            verdict = answers
+            with socket.socket(fileno=os.dup(answers)) as judge_end:
+                socket.send_fds(judge_end, [b"J"], [ends[0], tests])
+        for descriptor in ours:
+            os.close(descriptor)
+            pipes.remove(descriptor)
+        heard = Watched({verdict: MAX_VERDICT, setup: 4_096})
+        output = Watched(dict.fromkeys((stdout, stderr), request.output_bytes))
+        deadline = started + request.timeout_s
+        why = self._watch(request, folder, main or pid, deadline, verdict, heard, output)
+        if answers and not heard.kept[verdict].endswith(b"\n"):
+            self._end_judge()  # it still waits for the program, or is gone
+        ended = why == "ended" and _ends(pid, min(deadline, time.monotonic() + GRACE_S))
+        if not ended and why == "ended" and time.monotonic() >= deadline:
+            why = "timeout"
+        os.kill(pid, signal.SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
+        children.remove(pid)
+        if not answers:
+            heard.read_rest()
+        output.read_rest()
+        if wrong := heard.text(setup):
+            raise OSError(f"no program can be confined: {wrong}")
+        return {
+            "said": heard.text(verdict),
+            "stdout": output.text(stdout),
+            "stderr": output.text(stderr),
+            "stopped": why if why not in ("ended", "said") else None,
+            "status": status if ended else None,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "max_rss_bytes": usage.ru_maxrss * 1024,
+            "seconds": time.monotonic() - started,
+            "folder": folder,
+        }
+
+    def _judge_process(self, request: Request) -> tuple[int, int]:
+        """Return the tests' process and the socket to it; it serves several programs, one by one."""
+        if self._judge is not None and self._judged < JUDGE_SERVES:
+            self._judged += 1
+            return self._judge
+        self._end_judge()
+        ours, theirs = (end.detach() for end in socket.socketpair())
+        nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            # Descriptor 3 is for failures of the set-up: the socket ends then, which is one.
+            streams = [nothing, nothing, nothing, os.dup(nothing), theirs]
+            limited = replace(request, timeout_s=request.timeout_s * JUDGE_SERVES)
+            self._become(limited, "tests", streams, "/", _judge)
+        os.close(theirs)
+        os.close(nothing)
+        self._judge, self._judged = (pid, ours), 1
+        return self._judge
+
+    def _end_judge(self) -> None:
+        if self._judge is not None:
+            pid, answers = self._judge
+            self._judge = None
+            os.close(answers)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    def _watch(
+        self,
+        request: Request,
+        folder: str,
+        main: int,
+        deadline: float,
+        verdict: int,
+        heard: Watched,
+        output: Watched,
+    ) -> str:
+        """Wait for the end; return "said", "ended", "timeout", "output" or "files"."""
+        over = os.pidfd_open(main)
+        try:
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return "timeout"
+                if not self._isolated:
+                    left = min(left, DISK_POLL_S)
+                waiting = [*heard.open, *output.open, self._control, over]
+                ready = select.select(waiting, [], [], left)[0]
+                for descriptor in ready:
+                    if descriptor == self._control:
+                        raise Ended
+                    if descriptor in heard.most:
+                        heard.read(descriptor)
+                    elif descriptor in output.most:
+                        output.read(descriptor)
+                if heard.kept[verdict].endswith(b"\n"):
+                    told = b'"ended"' in heard.kept[verdict][:10]
+                    return "ended" if told else "said"
+                if over in ready:
+                    return "ended"
+                if request.stop_at_output and output.over:
+                    return "output"
+                if not ready and not self._isolated and _too_much(folder):
+                    return "files"
+        finally:
+            os.close(over)
+
+    def _become(
+        self,
+        request: Request,
+        profile: str,
+        streams: list[int],
+        folder: str,
+        work: Callable[[Request], int],
+    ) -> NoReturn:
+        """Be a process for a stranger's code, to its end."""
+        first = os.getpid()
+        try:
+            kernel.die_with_parent()
+            confinement.take_streams([*streams, *self._confinement.descriptors])
+            if profile != "tests" and self._isolated:
+                namespaces.take_folder(confinement.MAX_FILE, confinement.MAX_FILES)
+            os.chdir("/" if profile == "tests" else folder)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            random.seed(0)
+            self._confinement.apply(
+                profile, request.timeout_s, request.memory_mb, ruleset=len(streams)
+            )
+        except BaseException as error:
+            os.write(SETUP, f"{type(error).__name__}: {error}".encode())
+            os._exit(1)
+        code = 1
+        try:
+            os.close(SETUP)
+            code = work(request)
+        finally:
+            # A process that the program has forked may come by here too.
+            os._exit(code if os.getpid() == first else 0)
+
+    def _kill(self, children: list[int]) -> None:
+        """End what is left of a program, whoever its parent is by now."""
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            os.waitpid(pid, 0)
+        if not self._isolated:  # else they were in a PID namespace that is gone now
+            _kill_adopted(self._judge[0] if self._judge else 0)
+
+
+def _kill_adopted(but: int) -> None:
+    """Kill what a program has left behind, and not `but`; this process adopts it, being a subreaper."""
+    while True:
+        with open("/proc/thread-self/children", encoding="ascii") as file:
+            children = [int(child) for child in file.read().split() if int(child) != but]
+        if not children:
+            return
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        for child in children:
+            os.waitpid(child, 0)
+
+
+def _ends(pid: int, deadline: float) -> bool:
+    """Whether the process ends by itself until the deadline; it stays a zombie."""
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.0005)
+    return True
+
+
+def _too_much(folder: str) -> bool:
+    """Whether a program has written more files or more bytes than it may."""
+    files = size = 0
+    for place, folders, names in os.walk(folder):
+        files += len(folders) + len(names)
+        for name in names:
+            try:
+                size += os.lstat(os.path.join(place, name)).st_blocks * 512
+            except OSError:  # it is gone again
+                continue
+        if files > confinement.MAX_FILES or size > confinement.MAX_FILE:
+            return True
+    return False
+
+
+# -- what a confined process does; its descriptors are those that `Server._run` lines up -------------
+
+LINK, PROGRAM, TESTS = 4, 5, 6
+VERDICT = ANSWERS = 4
+
+
+def _serve(request: Request) -> int:
+    program = _read(PROGRAM)
+    candidate.serve(program["source"], program["entry_point"], LINK)
+    sys.stdout.flush()
+    return 0
+
+
+def _judge(request: Request) -> int:
+    kind = socket.AF_UNIX, socket.SOCK_STREAM, 0  # given, so that the kernel need not be asked
+    with socket.socket(*kind, fileno=ANSWERS) as answers:
+        before = dict(vars(builtins)), dict(os.environ), sys.getrecursionlimit()
+        while True:
+            head, files, _, _ = socket.recv_fds(answers, 1, 2)
+            if not head:
+                return 0
+            link, tests = files
+            result = judge.run(_read(tests), link)
+            os.close(link)
+            # What tests do to their interpreter is not for the next program's tests.
+            if vars(builtins) != before[0]:
+                vars(builtins).clear()
+                vars(builtins).update(before[0])
+            os.environ.clear()
+            os.environ.update(before[1])
+            sys.setrecursionlimit(before[2])
+            random.seed(0)
+            _say(result, ANSWERS)
+
+
+def _together(request: Request) -> int:
+    run = together.unit_tests if request.kind == "unit_tests" else together.check
+    result = run(_read(PROGRAM)["source"], _read(TESTS))
+    sys.stdout.flush()
+    _say(result | {"token": request.token}, VERDICT)
+    return 0
+
+
+def _script(request: Request) -> int:
+    code = script.compiled(_read(PROGRAM)["source"])
+    if isinstance(code, dict):
+        _say(code, VERDICT)
+        return 0
+    os.closerange(3, TESTS + 1)
+    return script.run(code)
+
+
+def _read(descriptor: int) -> Any:
+    content = json.loads(channel.read_all(descriptor))
+    os.close(descriptor)
+    return content
+
+
+def _say(result: dict[str, Any], descriptor: int) -> None:
+    text = json.dumps(result).encode() + b"\n"
+    while text:
+        text = text[os.write(descriptor, text) :]
+
+
+# -- the worker --------------------------------------------------------------------------------------
+
+
+def receive(control: socket.socket) -> Request | None:
+    """Read one request; None at the end."""
+    head, files, _, _ = socket.recv_fds(control, 4, 3)
+    if not head:
+        return None
+    body = bytearray()
+    size = struct.unpack("=I", head)[0]
+    while len(body) < size:
+        part = control.recv(size - len(body))
+        if not part:
+            return None
+        body += part
+    return Request(**json.loads(body), files=(files[0], files[1], files[2]))
+
+
+def send(control: socket.socket, message: dict[str, Any]) -> None:
+    """Write one message."""
+    body = json.dumps(message).encode()
+    control.sendall(struct.pack("=I", len(body)) + body)
+
+
+def rehearse() -> None:
+    """Do once here what each program needs, so that its process inherits warm caches and compiled code."""
+    ours, theirs = socket.socketpair()
+    source = "def f(values, **named):\n    values.append(1.5)\n    return {(1, 'a'): values}\n"
+    program = threading.Thread(target=candidate.serve, args=(source, "f", theirs.fileno()))
+    program.start()
+    tests = "def check(candidate):\n    for n in range(20):\n        candidate([n, None], k={n})\n    assert 0\n"
+    judge.run({"prelude": "import math\n", "tests": tests, "entry_point": "f"}, ours.fileno())
+    ours.close()
+    program.join()
+    theirs.close()
+
+
+def main() -> int:
+    """Serve until the scorer closes the socket."""
+    order = json.loads(sys.argv[1])
+    control = socket.socket(fileno=os.dup(0))
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    confinement.make_streams()
+    if order["libraries"]:
+        sys.path.append(order["libraries"])
+    for name in (*WARM.split(), *order["warm"]):
+        __import__(name)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the scorer; it closes the socket
+    os.environ.pop("LD_LIBRARY_PATH", None)  # the interpreter may have needed it, programs do not
+    try:
+        # Where memory runs out, a program goes first.
+        kernel.write_file("/proc/self/oom_score_adj", "1000")
+        server = Server(order["level"], order["libraries"], control.fileno())
+    except OSError as error:
+        send(control, {"ready": False, "error": str(error)})
+        return 1
+    rehearse()
+    send(control, {"ready": True, "layers": server.layers})
+    gc.collect()
+    gc.freeze()  # forked children do not copy these pages at their first collection
+    while (request := receive(control)) is not None:
+        try:
+            reply = server.handle(request)
+        except Ended:
+            return 0
+        except OSError as error:
+            reply = {"error": str(error)}
+        finally:
+            for descriptor in request.files:
+                os.close(descriptor)
+        send(control, reply)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
