@@ -9,6 +9,7 @@ import pytest
 import yaml
 from snakeval import registry, tasks
 from snakeval.records import Prediction, Sample
+from snakeval.sandbox import Check, Program, Sandbox
 from snakeval.scoring import score_pair
 
 ROOT = Path(__file__).parents[2]
@@ -64,3 +65,18 @@ def test_no_wrong_program_is_correct(run: registry.Run, samples: list[Sample], n
         run, samples, {name: programs[number]["program"] for name, programs in wrong.items()}
     )
     assert set(found.values()) == {"wrong"}, found
+
+
+def test_only_tests_that_cannot_be_apart_are_judged_together(samples: list[Sample]) -> None:
+    together = [s for s in samples if s["metadata"].get("judging") == "together"]
+    assert 0 < len(together) < 15
+    programs = [
+        Program(
+            s["target"]["solution"],
+            Check(s["metadata"]["tests"], s["metadata"]["entry_point"], s["metadata"]["prompt"]),
+        )
+        for s in together
+    ]
+    with Sandbox() as sandbox:
+        outcomes = sandbox.run(programs)
+    assert "passed" not in {outcome.verdict for outcome in outcomes}
