@@ -40,6 +40,14 @@ REPLY_S = 60.0  # seconds beyond a program's own limit in which its outcome must
 MAX_TEXT = 2_000  # characters
 # What a process inside may say; the other verdicts are ours to give.
 _SAID = frozenset(VERDICTS) - {"timeout"}
+# The package of the far side is found by its folder's name: with snakeval's it would bring all of that.
+_MAIN = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from inside import worker
+sys.path.pop(0)
+sys.exit(worker.main(json.loads(sys.argv[2])))
+"""
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 
 
@@ -196,11 +204,11 @@ class _Worker:
         }
         if "LD_LIBRARY_PATH" in os.environ:  # an interpreter from a cluster's module may need it
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-        script = Path(__file__).with_name("inside") / "worker.py"
         flags = ["-s", "-S", "-P", "-B", "-X", "utf8"]
+        here = str(Path(__file__).parent)
         with far_end:
             self._process = subprocess.Popen(
-                [sys.executable, *flags, str(script), json.dumps(self._order)],
+                [sys.executable, *flags, "-c", _MAIN, here, json.dumps(self._order)],
                 stdin=far_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=environment,
@@ -310,9 +318,7 @@ def _judged(worker: _Worker, program: Program, limit_s: float) -> Outcome:
     return replace(outcome, guarantee=test.guarantee, limit_s=limit_s)
 
 
-def _compare_cases(
-    worker: _Worker, program: Program, test: InputOutput, limit_s: float
-) -> Outcome:
+def _compare_cases(worker: _Worker, program: Program, test: InputOutput, limit_s: float) -> Outcome:
     """Run a program once per case, up to the first one that it fails."""
     seconds = slowest = 0.0
     memory = 0

@@ -6,9 +6,7 @@ import sys
 import types
 from typing import Any
 
-import channel
-import failures
-import wire
+from . import channel, failures, wire
 
 
 def serve(source: str, entry_point: str, link: int) -> None:

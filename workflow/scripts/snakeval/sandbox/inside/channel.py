@@ -6,7 +6,7 @@ import os
 import struct
 from typing import Any
 
-import wire
+from . import wire
 
 MAX_MESSAGE = 32 << 20  # bytes
 

@@ -7,9 +7,7 @@ import platform
 import resource
 import sys
 
-import kernel
-import landlock
-import seccomp
+from . import kernel, landlock, seccomp
 
 MAX_FILE = 64 << 20  # bytes of one file, and of all files together
 MAX_FILES = 4_096
@@ -91,9 +89,9 @@ def make_streams() -> None:
 
     Done once per worker: what is forked from it finds them ready, whatever lies behind them then.
     """
-    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115, PTH123
-    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115, PTH123
-    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115, PTH123
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
 
 
 def take_streams(descriptors: list[int]) -> None:

@@ -8,7 +8,7 @@ import sys
 import traceback
 from typing import Any
 
-import wire
+from . import wire
 
 MAX_TEXT = 2_000  # characters of a message or a traceback that are kept
 MAX_BASES = 20
@@ -17,7 +17,7 @@ MAX_BASES = 20
 def show_lines(name: str, source: str) -> None:
     """Make tracebacks show the lines of a source that is in no file."""
     lines = source.splitlines(keepends=True)
-    linecache.cache[name] = (1, None, lines, name)  # type: ignore[assignment]
+    linecache.cache[name] = (1, None, lines, name)
 
 
 def describe(verdict: str, error: BaseException, skip: int = 0) -> dict[str, Any]:
@@ -90,9 +90,9 @@ def rebuild(form: Any) -> BaseException:
         return Exited(str(form["message"])[:MAX_TEXT])
     name = kinds[0][1].rpartition(".")[2]
     arguments = wire.Receiver().decode(form["arguments"])
-    chosen = base if base.__name__ == name else type(name, (base,), {})
+    chosen: type[BaseException] = base if base.__name__ == name else type(name, (base,), {})
     try:
-        made = chosen.__new__(chosen, *arguments)
+        made: BaseException = chosen.__new__(chosen, *arguments)
     except Exception:
         made = chosen.__new__(chosen)
     made.args = tuple(arguments)

@@ -10,9 +10,7 @@ import reprlib
 import types
 from typing import Any
 
-import channel
-import failures
-import wire
+from . import channel, failures, wire
 
 MAX_CALL = 500  # characters of the last call that a message shows
 
@@ -27,7 +25,9 @@ class Link:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.over: dict[str, Any] | None = None  # the verdict, once nothing more can be asked
-        self.raised: list[tuple[BaseException, str]] = []  # what the program raised, with tracebacks
+        self.raised: list[
+            tuple[BaseException, str]
+        ] = []  # what the program raised, with tracebacks
         self.last: tuple[Any, ...] = ()  # arguments, keywords, verb, result of the last call
 
     def begin(self) -> None:
@@ -80,17 +80,17 @@ class Link:
             if "u" in form:
                 message = f"the program returned {str(form['u'])[:300]}, which is no plain value"
                 self.end(_verdict("wrong_answer", message))
-            error = failures.rebuild(form["e"])
+            raised = failures.rebuild(form["e"])
             trace = str(form["e"]["traceback"])[-failures.MAX_TEXT :]
             message = str(form["e"]["message"])[: failures.MAX_TEXT]
         except Exception as bad:  # hostile data may raise anything, RecursionError too
             text = f"the program answered with what cannot be read ({type(bad).__name__})"
             self.end(_verdict("exception", text))
-        if isinstance(error, failures.Exited):
+        if isinstance(raised, failures.Exited):
             self.end(_verdict("exception", message, trace))
-        self.last = (arguments, keywords, "raised", error)
-        self.raised.append((error, trace))
-        raise error
+        self.last = (arguments, keywords, "raised", raised)
+        self.raised.append((raised, trace))
+        raise raised
 
     def end(self, verdict: dict[str, Any]) -> None:
         """Set the verdict for good.

@@ -18,7 +18,7 @@ import stat
 import struct
 from collections.abc import Sequence
 
-import syscalls
+from . import syscalls
 
 # linux/landlock.h
 _ASK_VERSION = 1

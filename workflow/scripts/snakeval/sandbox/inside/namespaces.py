@@ -1,14 +1,23 @@
 """Leave the machine: namespaces of the worker's own, and a file system with little more than Python in it."""
 
 # Paths here are the kernel's: plain text.
-# ruff: noqa: PTH103, PTH112, PTH114, PTH115, PTH118, PTH120
+# ruff: noqa: PTH103, PTH112, PTH115, PTH118, PTH120, PTH211
 from __future__ import annotations
 
 import os
 import sys
 
-import kernel
-from kernel import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT
+from . import kernel
+from .kernel import (
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+)
 
 NOBODY = 65534
 LAYERS = ("user", "mount", "pid", "net", "ipc", "uts")

@@ -9,7 +9,7 @@ import threading
 import types
 from typing import Any
 
-import failures
+from . import failures
 
 FAILED = 1  # exit code
 

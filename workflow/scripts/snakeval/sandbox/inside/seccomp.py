@@ -11,7 +11,7 @@ Three profiles:
 
 - "program": files, memory, time, threads; signals to itself; a connected pair of unix sockets, which
   asyncio needs. No new process, no other program, no socket.
-- "tests": the same, for the process in which tests run.
+- "tests": the same, for the process in which tests run; it may be sent open files.
 - "processes": new processes and programs, signals to any process, stream and datagram sockets. Only
   where PID and network namespaces hold all that.
 
@@ -29,7 +29,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import syscalls
+from . import syscalls
 
 # linux/bpf_common.h and linux/filter.h: an instruction is (code, jump if true, jump if false, k).
 _LOAD = 0x20  # A = 32 bits at offset k of struct seccomp_data

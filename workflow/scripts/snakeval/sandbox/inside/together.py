@@ -11,8 +11,7 @@ import sys
 import unittest
 from typing import Any
 
-import candidate
-import failures
+from . import candidate, failures
 
 
 def check(source: str, order: dict[str, Any]) -> dict[str, Any]:

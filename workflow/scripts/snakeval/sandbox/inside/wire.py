@@ -238,7 +238,7 @@ def _named(receiver: Receiver, body: Any) -> Any:
     name, fields, items = body
     values = list(map(receiver.decode, items))
     try:
-        return collections.namedtuple(str(name), list(map(str, fields)))(*values)  # type: ignore[misc]
+        return collections.namedtuple(str(name), list(map(str, fields)))(*values)
     except ValueError:
         return tuple(values)
 
@@ -263,13 +263,13 @@ DECODERS: dict[str, Callable[[Receiver, Any], Any]] = {
     "l": lambda r, b: slice(*map(r.decode, b)),
     "k": lambda r, b: dict.fromkeys(map(r.decode, b)).keys(),
     "v": lambda r, b: dict(enumerate(map(r.decode, b))).values(),
-    "p": lambda r, b: dict((r.decode(k), r.decode(v)) for k, v in b).items(),
+    "p": lambda r, b: {r.decode(k): r.decode(v) for k, v in b}.items(),
     "e": lambda r, b: (..., NotImplemented)[b],
     "N": lambda r, b: decimal.Decimal(b),
     "F": lambda r, b: fractions.Fraction(*map(r.decode, b)),
-    "z": lambda r, b: datetime.datetime(*b[0], tzinfo=_read_zone(b[1]), fold=b[2]),
+    "z": lambda r, b: datetime.datetime(*b[0], _read_zone(b[1]), fold=b[2]),
     "y": lambda r, b: datetime.date(*b),
-    "h": lambda r, b: datetime.time(*b[0], tzinfo=_read_zone(b[1]), fold=b[2]),
+    "h": lambda r, b: datetime.time(*b[0], _read_zone(b[1]), fold=b[2]),
     "w": lambda r, b: datetime.timedelta(*b),
     "Z": lambda r, b: _read_zone(b),
     "u": lambda r, b: uuid.UUID(int=int(b, 16)),

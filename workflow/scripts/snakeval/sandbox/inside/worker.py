@@ -1,7 +1,5 @@
 """The far side of the sandbox: a warm interpreter that forks for every program.
 
-    python -s -S -P -B worker.py '{"level": "namespaces", "libraries": null}'
-
 Started by `snakeval.sandbox`, never by hand. Standard input is a socket. A request is one JSON message
 with three files: the program, its tests, its standard input. The worker never reads these files, so
 that no process forked from it holds tests, or another's program, in its memory. Of snakeval nothing
@@ -9,7 +7,7 @@ but this folder is imported, and else only the standard library.
 """
 
 # Paths here are the kernel's: plain text.
-# ruff: noqa: PTH112, PTH116, PTH118, PTH120, PTH123, PTH208, E402
+# ruff: noqa: PTH118, PTH123
 from __future__ import annotations
 
 import builtins
@@ -30,18 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-import candidate
-import channel
-import confinement
-import judge
-import kernel
-import namespaces
-import script
-import together
-
-sys.path.pop(0)
+from . import candidate, channel, confinement, judge, kernel, namespaces, script, together
 
 MAX_VERDICT = 256 * 1024  # bytes
 JUDGE_SERVES = 32  # programs by one tests' process: a fork for each would take a third of the time
@@ -474,9 +461,12 @@ def rehearse() -> None:
     theirs.close()
 
 
-def main() -> int:
-    """Serve until the scorer closes the socket."""
-    order = json.loads(sys.argv[1])
+def main(order: dict[str, Any]) -> int:
+    """Serve until the scorer closes the socket.
+
+    Args:
+        order: `level`, `libraries` (a folder or None) and `warm` (modules to import at once).
+    """
     control = socket.socket(fileno=os.dup(0))
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -511,7 +501,3 @@ def main() -> int:
                 os.close(descriptor)
         send(control, reply)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
