@@ -1,7 +1,7 @@
 """Leave the machine: namespaces of the worker's own, and a file system with little more than Python in it."""
 
 # Paths here are the kernel's: plain text.
-# ruff: noqa: PTH103, PTH112, PTH115, PTH118, PTH120, PTH211
+# ruff: noqa: PTH103, PTH112, PTH114, PTH115, PTH118, PTH120, PTH211
 from __future__ import annotations
 
 import os

@@ -111,7 +111,7 @@ ENCODERS: dict[type, Callable[[Sender, Any, int], Any]] = {
     set: lambda s, v, d: {"s": s.items(set.__iter__(v), d)},
     frozenset: lambda s, v, d: {"f": s.items(frozenset.__iter__(v), d)},
     dict: lambda s, v, d: {"d": _pairs(s, dict.items(v), d)},
-    collections.OrderedDict: lambda s, v, d: {"o": _pairs(s, dict.items(v), d)},
+    collections.OrderedDict: lambda s, v, d: {"o": _pairs(s, collections.OrderedDict.items(v), d)},
     collections.Counter: lambda s, v, d: {"C": _pairs(s, dict.items(v), d)},
     collections.defaultdict: lambda s, v, d: {"D": _pairs(s, dict.items(v), d)},
     collections.deque: lambda s, v, d: {
@@ -204,7 +204,7 @@ class Receiver:
             container += bytes.fromhex(body)
         else:
             for key, value in body:
-                dict.__setitem__(container, self.decode(key), self.decode(value))
+                container[self.decode(key)] = self.decode(value)
         return container
 
     def rewrite(self, number: int, form: Any) -> None:
@@ -267,9 +267,9 @@ DECODERS: dict[str, Callable[[Receiver, Any], Any]] = {
     "e": lambda r, b: (..., NotImplemented)[b],
     "N": lambda r, b: decimal.Decimal(b),
     "F": lambda r, b: fractions.Fraction(*map(r.decode, b)),
-    "z": lambda r, b: datetime.datetime(*b[0], _read_zone(b[1]), fold=b[2]),
+    "z": lambda r, b: datetime.datetime(*b[0]).replace(tzinfo=_read_zone(b[1]), fold=b[2]),
     "y": lambda r, b: datetime.date(*b),
-    "h": lambda r, b: datetime.time(*b[0], _read_zone(b[1]), fold=b[2]),
+    "h": lambda r, b: datetime.time(*b[0]).replace(tzinfo=_read_zone(b[1]), fold=b[2]),
     "w": lambda r, b: datetime.timedelta(*b),
     "Z": lambda r, b: _read_zone(b),
     "u": lambda r, b: uuid.UUID(int=int(b, 16)),
