@@ -20,14 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from snakeval.sandbox.inside import landlock, seccomp, syscalls
 
-INSIDE = Path(__file__).parents[2] / "workflow/scripts/snakeval/sandbox/inside"
-sys.path.insert(0, str(INSIDE))
-
-import landlock  # noqa: E402
-import seccomp  # noqa: E402
-import syscalls  # noqa: E402
-
+SANDBOX = Path(seccomp.__file__).parents[1]
 HERE = os.uname().machine
 MACHINES = ("x86_64", "aarch64")
 PROFILES = ("program", "tests", "processes")
@@ -380,11 +375,11 @@ def test_an_unknown_profile_or_machine_is_an_error() -> None:
 needs_seccomp = pytest.mark.skipif(not seccomp.available(), reason="seccomp: not on this machine")
 BEGIN = f"""
 import sys
-sys.path.insert(0, {str(INSIDE)!r})
+sys.path.insert(0, {str(SANDBOX)!r})
 import asyncio, concurrent.futures, ctypes, errno, json, mmap, multiprocessing, os, random, select, shutil
 import signal, socket, sqlite3, subprocess, tempfile, threading, time
 from multiprocessing import shared_memory
-import landlock, seccomp, syscalls
+from inside import landlock, seccomp, syscalls
 
 def refused(function, *arguments, number=errno.EPERM):
     try:

@@ -1,6 +1,6 @@
 """Landlock: which paths this process may still use, whoever it is, and nothing beyond its own domain.
 
-    import landlock
+    from inside import landlock
     rules = landlock.ruleset(["/usr/lib"], ["/tmp/mine"])  # once, in the worker
     landlock.enforce(rules)                                 # in each process to be confined
 

@@ -1,6 +1,6 @@
 """Filters of system calls: what a judged process may ask of the kernel, as classic BPF.
 
-    import seccomp
+    from inside import seccomp
     seccomp.load(seccomp.build("program", os.uname().machine, os.getpid()))
 
 Whatever a profile does not name is refused with EPERM. A call through another architecture's entry
