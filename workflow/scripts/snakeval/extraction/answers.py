@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-_MOST_TEXT = 200_000  # characters; far more than a model writes in one answer
+_MOST_TEXT = 64_000  # characters; more than a model writes in one answer
 _NO_CODE = re.compile("[\0\ud800-\udfff]")  # never in a program: Python refuses to parse them
 _THOUGHT = re.compile(r"<(?P<end>/?)(?:think|thinking|thought|reasoning)>")
 

@@ -13,7 +13,7 @@ from snakeval.extraction.pieces import (
     INDENT,
     Parser,
     Piece,
-    block_pieces,
+    blocks_pieces,
     bound,
     has,
     join,
@@ -85,8 +85,8 @@ class _Reading:
     def blocks(self) -> list[Piece]:
         """What parses inside fences."""
         if self._blocks is None:
-            blocks = self.split.blocks
-            self._blocks = [p for block in blocks for p in block_pieces(self._parser, block.text)]
+            texts = [block.text for block in self.split.blocks]
+            self._blocks = blocks_pieces(self._parser, texts)
         return self._blocks
 
     @property

@@ -9,7 +9,7 @@ import symtable
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,7 +26,8 @@ _ACTS = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 _BUILTINS = frozenset(dir(builtins))
 _MOST_PIECES = 60
 _MOST_CUTS = 20
-_MOST_WORK = 1_000_000  # characters, for one answer
+_MOST_WORK = 250_000  # characters, for one answer
+_REPLACEMENT = 30  # characters: what parsing each brace costs more, as it may be in an f-string
 
 
 def parse(source: str) -> ast.Module | None:
@@ -91,7 +92,7 @@ class Parser:
         if source in self._known:
             return self._known[source]
         result: ast.Module | int = 0
-        cost = 100 + len(source)
+        cost = 100 + len(source) + _REPLACEMENT * source.count("{")
         if cost <= self._left:
             result = _parsed(source)
             if isinstance(result, int):  # the rest was only cut into tokens
@@ -155,7 +156,13 @@ class Piece:
         return name in bound(node for node in self.tree.body if node not in foreign)
 
 
-def block_pieces(parser: Parser, text: str) -> Iterator[Piece]:
+def blocks_pieces(parser: Parser, texts: Sequence[str]) -> list[Piece]:
+    """Return the pieces of fenced blocks in order; the last blocks are parsed first, as they count."""
+    found = [list(_block_pieces(parser, text)) for text in reversed(texts)]
+    return [piece for pieces in reversed(found) for piece in pieces]
+
+
+def _block_pieces(parser: Parser, text: str) -> Iterator[Piece]:
     """Yield what parses of a fenced block: all of it, or its beginning and what parses behind."""
     dedented = textwrap.dedent(text)
     variants = [text, dedented, spaces(dedented)]
@@ -265,12 +272,15 @@ def without_idle_end(parser: Parser, program: str) -> str:
     """
     tree = parser.tree(program)
     body = list(tree.body) if tree else []
+    statements = len(body)
     while body:
         last = body[-1]
         idle = isinstance(last, ast.Expr) or (isinstance(last, ast.AnnAssign) and not last.value)
         if not idle or has([last], _ACTS):
             break
         body.pop()
+    if len(body) == statements:
+        return program.rstrip("\n") + "\n"
     end = body[-1].end_lineno if body else 0
     return "\n".join(program.split("\n")[:end]) + "\n" if end else ""
 

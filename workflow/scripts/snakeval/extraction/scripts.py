@@ -11,7 +11,7 @@ from snakeval.extraction.fences import is_python, splits
 from snakeval.extraction.pieces import (
     Parser,
     Piece,
-    block_pieces,
+    blocks_pieces,
     has,
     inner,
     join,
@@ -45,24 +45,31 @@ def extract_script(text: str) -> Found | Missing:
 def _find(text: str) -> Found | Missing:
     parser = Parser()
     some = False
-    for reading in splits(text):
-        blocks = [block for block in reading.blocks if is_python(block)]
-        fenced = [piece for block in blocks for piece in block_pieces(parser, block.text)]
-        if program := _choose(fenced):
+    readings = splits(text)
+    if any(not is_python(block) for block in readings[0].blocks):
+        readings = [reading for reading in readings if reading.blocks]
+    for reading in readings:
+        fenced = blocks_pieces(parser, [b.text for b in reading.blocks if is_python(b)])
+        if program := _choose(filter(_runs, fenced)):
             return Found(program, program)
         loose = [piece for part in reading.outside for piece in loose_pieces(parser, part)]
-        if program := _choose([*loose, *fenced]):
+        if program := _choose(filter(_runs, [*loose, *fenced])):
             return Found(program, program)
-        some |= any(piece.whole and piece.defines for piece in [*loose, *fenced])
+        some |= any(_runs(piece) and piece.defines for piece in [*loose, *fenced])
     return Missing("entry_point_missing" if some else "syntax")
 
 
-def _choose(pieces: list[Piece]) -> str | None:
+def _runs(piece: Piece) -> bool:
+    """Whether no broken code follows, and no `return` stands outside of functions."""
+    return piece.whole and not has(piece.tree.body, (ast.Return,))
+
+
+def _choose(runnable: Iterable[Piece]) -> str | None:
     """Return the last program that acts: rather one that reads input, rather no use of another."""
-    pieces = [piece for piece in pieces if piece.whole]
+    pieces = list(runnable)
     candidates: list[tuple[bool, bool, int, str]] = []
     for number, piece in enumerate(pieces):
-        if not _acts(piece.tree.body) or has(piece.tree.body, (ast.Return,)):
+        if not _acts(piece.tree.body):
             continue
         *helpers, _ = joined = join(pieces, number, frozenset())
         program = source(joined)
