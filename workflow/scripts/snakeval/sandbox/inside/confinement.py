@@ -32,7 +32,6 @@ class Confinement:
         self.level = level
         self._read = read
         self._machine = platform.machine()
-        self._ruleset = -1
         self.layers: list[str] = ["rlimits"]
         if level == "none":
             return
@@ -46,28 +45,11 @@ class Confinement:
         elif level == "landlock":
             raise OSError("landlock: not on this kernel")
 
-    def prepare(self, folder: str) -> None:
-        """Make the Landlock rules for programs whose only writable folder is `folder`."""
-        self.close()
-        if self.level != "none" and landlock.abi():
-            self._ruleset = landlock.ruleset(self._read, [folder])
-
-    def close(self) -> None:
-        """Forget the rules."""
-        if self._ruleset >= 0:
-            os.close(self._ruleset)
-            self._ruleset = -1
-
-    @property
-    def descriptors(self) -> list[int]:
-        """What a process must still have open when it calls `apply`."""
-        return [self._ruleset] if self._ruleset >= 0 else []
-
-    def apply(self, profile: str, timeout_s: float, memory_mb: int, ruleset: int) -> None:
+    def apply(self, profile: str, timeout_s: float, memory_mb: int, folder: str | None) -> None:
         """Confine this process for good; see `seccomp` for the profiles.
 
         Args:
-            ruleset: the number that the first of `descriptors` has now.
+            folder: the only one that it may write to.
 
         Raises:
             OSError: the kernel says no; no stranger's code may run then.
@@ -76,9 +58,9 @@ class Confinement:
         if self.level == "none":
             return
         kernel.drop_capabilities()
-        if self._ruleset >= 0:
-            landlock.enforce(ruleset)
-            os.close(ruleset)
+        if landlock.abi():
+            # Made only now: what was mounted over the folder since would not be included.
+            landlock.restrict(self._read, [folder] if folder else [])
         # Without a PID namespace new processes could not be found again.
         known = profile if self.level == "namespaces" or profile != "processes" else "program"
         seccomp.load(seccomp.build(known, self._machine, os.getpid()))

@@ -11,7 +11,9 @@ but this folder is imported, and else only the standard library.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import gc
+import importlib
 import json
 import os
 import random
@@ -111,17 +113,27 @@ class Server:
         self._judge: tuple[int, int] | None = None  # process and socket
         self._judged = 0
         self._isolated = level == "namespaces"
-        read = [*namespaces.visible_folders(libraries), *namespaces.DEVICES]
+        read = [*namespaces.visible_folders(), *namespaces.DEVICES]
+        if libraries:
+            read.append(libraries)
         if self._isolated:
             self._own_pids = namespaces.enter(libraries)
-            read = ["/"]
+            read, libraries = ["/"], libraries and namespaces.LIBRARIES
         else:
             kernel.die_with_parent()
             kernel.call("prctl", kernel.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._confinement = confinement.Confinement(level, read)
         self.layers = [*(namespaces.LAYERS if self._isolated else ()), *self._confinement.layers]
-        if self._isolated:
-            self._confinement.prepare("/tmp")
+        if libraries:
+            sys.path.append(libraries)
+
+    def import_all(self, names: list[str]) -> None:
+        """Import third-party modules once for all programs; those that are not there are left out."""
+        if self._isolated:  # they write caches, which must neither reach the machine nor be found
+            namespaces.take_folder(confinement.MAX_FILE, confinement.MAX_FILES)
+        for name in names:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
 
     def handle(self, request: Request) -> dict[str, Any]:
         """Run one program to its end and return what was seen of it.
@@ -133,7 +145,6 @@ class Server:
         folder = "/tmp"
         if not self._isolated:
             folder = tempfile.mkdtemp(prefix="snakeval-program-")
-            self._confinement.prepare(folder)
         children: list[int] = []
         pipes: list[int] = []
         try:
@@ -227,7 +238,7 @@ class Server:
             # Descriptor 3 is for failures of the set-up: the socket ends then, which is one.
             streams = [nothing, nothing, nothing, os.dup(nothing), theirs]
             limited = replace(request, timeout_s=request.timeout_s * JUDGE_SERVES)
-            self._become(limited, "tests", streams, "/", _judge)
+            self._become(limited, "tests", streams, None, _judge)
         os.close(theirs)
         os.close(nothing)
         self._judge, self._judged = (pid, ours), 1
@@ -286,22 +297,20 @@ class Server:
         request: Request,
         profile: str,
         streams: list[int],
-        folder: str,
+        folder: str | None,
         work: Callable[[Request], int],
     ) -> NoReturn:
         """Be a process for a stranger's code, to its end."""
         first = os.getpid()
         try:
             kernel.die_with_parent()
-            confinement.take_streams([*streams, *self._confinement.descriptors])
+            confinement.take_streams(streams)
             if profile != "tests" and self._isolated:
                 namespaces.take_folder(confinement.MAX_FILE, confinement.MAX_FILES)
-            os.chdir("/" if profile == "tests" else folder)
+            os.chdir(folder or "/")
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            random.seed(0)
-            self._confinement.apply(
-                profile, request.timeout_s, request.memory_mb, ruleset=len(streams)
-            )
+            seed_all()
+            self._confinement.apply(profile, request.timeout_s, request.memory_mb, folder)
         except BaseException as error:
             os.write(SETUP, f"{type(error).__name__}: {error}".encode())
             os._exit(1)
@@ -448,6 +457,13 @@ def send(control: socket.socket, message: dict[str, Any]) -> None:
     control.sendall(struct.pack("=I", len(body)) + body)
 
 
+def seed_all() -> None:
+    """Start every program with the same random numbers, those of a warm numpy too."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+
+
 def rehearse() -> None:
     """Do once here what each program needs, so that its process inherits warm caches and compiled code."""
     ours, theirs = socket.socketpair()
@@ -472,9 +488,7 @@ def main(order: dict[str, Any]) -> int:
     os.dup2(nothing, 0)
     os.close(nothing)
     confinement.make_streams()
-    if order["libraries"]:
-        sys.path.append(order["libraries"])
-    for name in (*WARM.split(), *order["warm"]):
+    for name in WARM.split():
         __import__(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the scorer; it closes the socket
     os.environ.pop("LD_LIBRARY_PATH", None)  # the interpreter may have needed it, programs do not
@@ -486,6 +500,8 @@ def main(order: dict[str, Any]) -> int:
         send(control, {"ready": False, "error": str(error)})
         return 1
     rehearse()
+    if order["warm"]:
+        server.import_all(order["warm"])
     send(control, {"ready": True, "layers": server.layers})
     gc.collect()
     gc.freeze()  # forked children do not copy these pages at their first collection
