@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from snakeval.records import write_json, write_jsonl
+from snakeval.records import read_json, write_json, write_jsonl
 from snakeval.registry import Pair, Run
 from snakeval.statistics import wilson
 
@@ -23,6 +23,7 @@ MODELS = {
 SKILL = {"tiny": 0.2, "medium": 0.85, "large": 0.72}
 RATE = {"tiny": 210.0, "medium": 2150.0, "large": 940.0}
 DATASETS = {"humaneval": ("HumanEval", 164), "coding_sample": ("Advanced coding sample", 50)}
+SANDBOX = {"level": "namespaces", "layers": ["user", "net", "landlock 7", "seccomp", "rlimits"]}
 GPU = {"name": "NVIDIA H100 80GB HBM3", "driver": "580.95", "count": 1}
 
 
@@ -94,6 +95,12 @@ def write_pair(
     write_jsonl(scores / "scores.jsonl", rows("state", "value", "answer", "target", "detail"))
     write_jsonl(scores / "timings.jsonl", rows())
     write_json(scores / "metrics.json", _metrics(answers))
+
+
+def set_sandbox(root: Path, pair: Pair, sandbox: dict[str, Any] | None) -> None:
+    """Let a pair's programs have been run in this way; None: it ran none."""
+    path = root / pair.score_folder() / "metrics.json"
+    write_json(path, read_json(path) | {"sandbox": sandbox})
 
 
 def _model(slug: str) -> dict[str, Any]:
@@ -244,5 +251,5 @@ def _metrics(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "high": 1 - states["wrong"] / len(answers),
         },
         "scorer": {"task": "code_generation", "version": 1},
-        "sandbox": {"level": "namespaces"},
+        "sandbox": SANDBOX | {"judged_together": sum("judged" in row["detail"] for row in answers)},
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reported_run import make_run
+from reported_run import make_run, set_sandbox
 from snakeval.reporting import report, summarize
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
@@ -27,7 +27,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of three models on two datasets, one of whose answers is hostile."""
+    """The report of three models on two datasets: one answer is hostile, one pair was made without isolation."""
     root = tmp_path_factory.mktemp("run")
 
     def hostile(answer: dict[str, Any]) -> None:
@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             answer["detail"]["message"] = attack
 
     run = make_run(root, change=hostile)
+    set_sandbox(root, run.pairs[0], {"level": "none", "layers": [], "judged_together": 3})
     summarize(run, root, root / "summary")
     report(run, root, root / "summary", root / "reports")
     return root / "reports"

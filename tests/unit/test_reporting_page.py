@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reported_run import make_run
+from reported_run import make_run, set_sandbox
 from snakeval.errors import StorageError
 from snakeval.registry import Run
 from snakeval.reporting import Failure, report, summarize
@@ -236,6 +236,98 @@ def test_notices_say_what_limits_the_numbers(tmp_path: Path) -> None:
     assert "Run without a GPU" not in html
     pinned = make_run(tmp_path / "pinned", models=["medium"], datasets=["humaneval"])
     assert "unpinned" not in pages(tmp_path / "pinned", pinned)[0]
+
+
+UNSAFE = {"level": "none", "layers": ["rlimits"], "judged_together": 0}
+
+
+def rows_of(markdown: str, *titles: str) -> list[str]:
+    """Return the lines of the leaderboard for these models."""
+    lines = [line for line in markdown.splitlines() if line.startswith("| ")]
+    return [next(line for line in lines if title in line) for title in titles]
+
+
+def test_each_result_shows_how_its_programs_were_shut_in(tmp_path: Path) -> None:
+    def together(answer: dict[str, Any]) -> None:
+        if answer["id"].endswith(("/1", "/2")):
+            answer["detail"]["judged"] = "together"
+
+    run = make_run(tmp_path, ["tiny", "medium"], ["humaneval"], samples=30, change=together)
+    html, markdown = pages(tmp_path, run)
+    assert html.count('<th scope="col">isolation</th>') == 1
+    assert html.count("<td>namespaces, 2 together</td></tr>") == 2
+    for row in rows_of(markdown, "Tiny", "Medium"):
+        assert row.endswith("| namespaces, 2 together |")
+    facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]*)</dd>", html))
+    layers = "namespaces (user, net, landlock 7, seccomp, rlimits)"
+    assert facts["isolation of programs"] == layers
+    assert f"| isolation of programs | {layers} |" in markdown
+    assert "in its process, for 2 of 30 answers" in facts["tests ran"]
+    assert "in its process, for 2 of 30 answers" in markdown
+    for text in (html, markdown):
+        assert "could have forged these verdicts" in text
+        assert "(2 of 30)" in text
+        assert "without isolation" not in text.lower()
+    assert html.count(" · tests ran in the program's process") == 4
+    assert "judged: together" not in html
+
+
+def test_tests_that_ran_outside_are_nothing_to_warn_of(tmp_path: Path) -> None:
+    html, markdown = pages(tmp_path, make_run(tmp_path, samples=3))
+    assert html.count("<td>namespaces</td></tr>") == 6
+    assert rows_of(markdown, "Tiny")[0].endswith("| namespaces |")
+    assert "<dd>outside of the program&#39;s process, for all answers</dd>" in html
+    for text in (html, markdown):
+        assert "could have forged" not in text
+        assert "⚠" not in text
+
+
+def test_a_result_without_isolation_cannot_be_overlooked(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ["tiny", "medium"], ["humaneval"], samples=30)
+    set_sandbox(tmp_path, run.pairs[0], UNSAFE)
+    html, markdown = pages(tmp_path, run)
+    # At the top,
+    assert html.index("1 of 2 results without isolation") < html.index("best first")
+    assert markdown.index("## ⚠ Results without isolation") < markdown.index("## HumanEval")
+    assert "\n- Tiny 135M Instruct on HumanEval\n" in markdown
+    # in the leaderboard,
+    mark = '<span class="pill unsafe"><span aria-hidden="true">⚠</span>'
+    assert html.count(f"<td>{mark} none</span></td></tr>") == 1
+    assert html.count("<td>namespaces</td></tr>") == 1
+    tiny, medium = rows_of(markdown, "Tiny", "Medium")
+    assert tiny.endswith("| ⚠ none |")
+    assert medium.endswith("| namespaces |")
+    # in the figures,
+    for name in ("intervals", "states"):
+        svg = (tmp_path / "reports" / "figures" / f"humaneval_{name}.svg").read_text("utf-8")
+        assert svg.count("Tiny 135M Instruct, no isolation") >= 1
+        assert "Medium Coder 7B Instruct (AWQ), no" not in svg
+    # and in the pair's own part.
+    at, other = html.index('<article id="pair-tiny'), html.index('<article id="pair-medium')
+    article = html[at : html.index("</article>", at)]
+    assert f"{mark} no isolation</span>" in article
+    assert "<dd>NONE (rlimits)</dd>" in article
+    assert "isolation</span>" not in html[other : html.index("</article>", other)]
+    assert markdown.count("⚠ **No isolation**") == 1
+    assert "| isolation of programs | NONE (rlimits) |" in markdown
+
+
+def test_where_no_program_was_run_isolation_is_no_matter(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ["tiny", "medium"], samples=3)
+    for pair in run.pairs:
+        if pair.dataset == "humaneval":
+            set_sandbox(tmp_path, pair, None)
+    html, markdown = pages(tmp_path, run)
+    assert html.count('<th scope="col">isolation</th>') == 1  # of the other dataset
+    assert html.count("<td>namespaces</td></tr>") == 2
+    assert "| no answer found |\n|---|" in markdown
+    assert "| no answer found | isolation |\n|---|" in markdown
+    assert markdown.count("| isolation of programs |") == 2
+    run = make_run(tmp_path, ["tiny", "medium"], ["humaneval"], samples=3)
+    set_sandbox(tmp_path, run.pairs[0], None)
+    html, markdown = pages(tmp_path, run)
+    assert "<td>–</td></tr>" in html
+    assert rows_of(markdown, "Tiny")[0].endswith("| – |")
 
 
 def test_huge_completions_are_clipped(tmp_path: Path) -> None:

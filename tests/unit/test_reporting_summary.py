@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reported_run import make_run
+from reported_run import make_run, set_sandbox
 from scipy.stats import binomtest
 from snakeval.errors import StorageError
 from snakeval.registry import Pair, Run
@@ -36,7 +36,7 @@ def test_leaderboard_equals_the_scores(tmp_path: Path) -> None:
     header = (tmp_path / "results" / "summary" / "leaderboard.csv").read_text().splitlines()[0]
     assert header == (
         "model,dataset,metric,value,ci_low,ci_high,n,"
-        "correct,wrong,incomplete,unscored,cut_prompts,limit_hits,key"
+        "correct,wrong,incomplete,unscored,cut_prompts,limit_hits,sandbox,judged_together,key"
     )
     assert [(row["model"], row["dataset"]) for row in rows] == [
         (pair.model, pair.dataset) for pair in run.pairs
@@ -60,6 +60,7 @@ def test_leaderboard_equals_the_scores(tmp_path: Path) -> None:
         for state in ("correct", "wrong", "incomplete", "unscored"):
             assert int(row[state]) == sum(score["state"] == state for score in scores)
         assert int(row["limit_hits"]) == sum(p["finish_reason"] == "length" for p in predictions)
+        assert (row["sandbox"], row["judged_together"]) == ("namespaces", "0")
         assert row["key"] == pair.key
 
 
@@ -70,6 +71,21 @@ def test_what_was_not_measured_is_empty(tmp_path: Path) -> None:
         assert row[name] == ""
     assert row["requests"] == "3"
     assert float(row["output_tokens_per_s"]) > 0
+
+
+def test_isolation_stands_beside_each_number(tmp_path: Path) -> None:
+    def together(answer: dict[str, Any]) -> None:
+        if answer["id"].endswith(("/1", "/2")):
+            answer["detail"]["judged"] = "together"
+
+    run = make_run(tmp_path, ["tiny", "medium"], ["humaneval"], samples=4, change=together)
+    set_sandbox(tmp_path, run.pairs[1], None)
+    first, second = table(summary(tmp_path, run) / "leaderboard.csv")
+    assert (first["sandbox"], first["judged_together"]) == ("namespaces", "2")
+    assert (second["sandbox"], second["judged_together"]) == ("", "")  # nothing was run
+    set_sandbox(tmp_path, run.pairs[1], {"level": "none", "layers": [], "judged_together": 0})
+    first, second = table(summary(tmp_path, run) / "leaderboard.csv")
+    assert (second["sandbox"], second["judged_together"]) == ("none", "0")
 
 
 def test_samples_hold_every_answer(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 LEADERBOARD = (
     *("model", "dataset", "metric", "value", "ci_low", "ci_high", "n"),
-    *(*STATES, "cut_prompts", "limit_hits", "key"),
+    *(*STATES, "cut_prompts", "limit_hits"),
+    *("sandbox", "judged_together", "key"),
 )
 PERFORMANCE = (
     *("model", "dataset", "key", "requests", "prompt_tokens", "completion_tokens"),
@@ -85,7 +86,7 @@ def _read_if_there(path: Path) -> dict[str, Any]:
 
 
 def _leaderboard_row(pair: Pair, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    primary = metrics["primary"]
+    primary, sandbox = metrics["primary"], metrics["sandbox"] or {}
     return {
         "model": pair.model,
         "dataset": pair.dataset,
@@ -94,6 +95,8 @@ def _leaderboard_row(pair: Pair, metrics: Mapping[str, Any]) -> dict[str, Any]:
         **{state: metrics["states"][state] for state in STATES},
         "cut_prompts": metrics["cut_prompts"],
         "limit_hits": metrics["limit_hits"],
+        "sandbox": sandbox.get("level"),
+        "judged_together": sandbox.get("judged_together"),
         "key": pair.key,
     }
 

@@ -15,6 +15,7 @@ from snakeval.errors import StorageError
 from snakeval.records import Prediction, Score, read_json
 from snakeval.reporting import figures
 from snakeval.reporting.formats import MISSING, amount, count, gibibytes, joules, seconds
+from snakeval.reporting.isolation import Isolation, judged_together
 from snakeval.reporting.pairs import STATES, PairFiles, failure_class
 from snakeval.reporting.text import clip, line
 
@@ -43,6 +44,7 @@ class SampleView:
     answer: str | None
     program: str | None  # as it was run, where that is not the answer itself
     target: str | None
+    together: bool  # its tests ran in the program's process
     detail: str | None
     error: str | None
     finish_reason: str
@@ -72,6 +74,7 @@ class PairView:
     speed: dict[str, Any]  # of performance.csv
     metrics: dict[str, Any]
     meta: dict[str, Any]
+    isolation: Isolation | None  # None where no programs were run
     facts: list[tuple[str, str]]
     failures: list[tuple[str, int]]
     folder: str
@@ -86,6 +89,11 @@ class PairView:
         return f"{self.model_title} on {self.dataset_title}"
 
     @property
+    def unsafe(self) -> bool:
+        """Whether programs were run, and without isolation."""
+        return self.isolation is not None and self.isolation.missing
+
+    @property
     def examples(self) -> list[SampleView]:
         """The first answer of each state; none of a dataset that is marked sensitive."""
         first = {sample.state: sample for sample in reversed(self.samples)}
@@ -95,7 +103,7 @@ class PairView:
         """Return what figures show."""
         row = self.row
         return figures.Result(
-            label=self.model_title,
+            label=f"{self.model_title}{', no isolation' if self.unsafe else ''}",
             value=row["value"],
             ci_low=row["ci_low"],
             ci_high=row["ci_high"],
@@ -117,6 +125,11 @@ class DatasetView:
     metric: str
     figures: dict[str, str] = field(default_factory=dict)
     captions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def runs_programs(self) -> bool:
+        """Whether answers were run as programs."""
+        return any(pair.isolation is not None for pair in self.pairs)
 
 
 @dataclass(frozen=True)
@@ -140,6 +153,11 @@ class View:
     left_out: list[dict[str, Any]]
     selected: int
     models: dict[str, str]
+
+    @property
+    def unsafe(self) -> list[PairView]:
+        """The results whose programs ran without isolation."""
+        return [pair for pair in self.pairs if pair.unsafe]
 
     @property
     def samples(self) -> int:
@@ -197,7 +215,7 @@ def _table(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _cell(name: str, cell: str) -> Any:
-    if name in ("model", "dataset", "metric", "key", "gpu"):
+    if name in ("model", "dataset", "metric", "sandbox", "key", "gpu"):
         return cell or None
     if not cell:
         return None
@@ -228,6 +246,7 @@ def _pair(run: Run, files: PairFiles, row: dict[str, Any], speed: dict[str, Any]
         repeats.add(score["repeat"])
         if (name := failure_class(score)) is not None:
             failures[name] += 1
+    isolation = Isolation.of(metrics, total)
     return PairView(
         pair=pair,
         anchor=f"pair-{pair.model}-{pair.dataset}",
@@ -237,7 +256,8 @@ def _pair(run: Run, files: PairFiles, row: dict[str, Any], speed: dict[str, Any]
         speed=speed,
         metrics=metrics,
         meta=meta,
-        facts=list(_facts(run, pair, meta, metrics, speed)),
+        isolation=isolation,
+        facts=list(_facts(run, pair, meta, metrics, speed, isolation)),
         failures=sorted(failures.items(), key=lambda item: (-item[1], item[0])),
         folder=pair.folder().as_posix(),
         sensitive=bool(dataset["sensitive"]),
@@ -252,6 +272,7 @@ def _facts(
     meta: Mapping[str, Any],
     metrics: Mapping[str, Any],
     speed: Mapping[str, Any],
+    isolation: Isolation | None,
 ) -> Iterator[tuple[str, str]]:
     """Yield name and value of what a result depends on and of what it took."""
     model, dataset = run.models[pair.model], run.datasets[pair.dataset]
@@ -276,7 +297,10 @@ def _facts(
     )
     yield "GPU", f"{gpu['count']} × {gpu['name']}, driver {gpu['driver']}" if gpu else "none (CPU)"
     yield "kernels", _joined(meta.get("kernels"))
-    yield "scored by", _scorer(metrics)
+    scorer = metrics["scorer"]
+    yield "scored by", f"{scorer['task']}, version {scorer['version']}"
+    if isolation is not None:
+        yield from isolation.facts()
     yield "prompt tokens", count(speed["prompt_tokens"])
     yield "output tokens", count(speed["completion_tokens"])
     yield "output tokens per second", amount(speed["output_tokens_per_s"])
@@ -314,12 +338,6 @@ def _source(source: Mapping[str, Any]) -> str:
 def _engine(engine: str, versions: Mapping[str, Any]) -> str:
     version = versions.get(engine)
     return f"{engine} {version}" if version else engine
-
-
-def _scorer(metrics: Mapping[str, Any]) -> str:
-    scorer, sandbox = metrics["scorer"], metrics.get("sandbox")
-    text = f"{scorer['task']}, version {scorer['version']}"
-    return f"{text}, sandbox {sandbox['level']}" if sandbox and sandbox.get("level") else text
 
 
 def _joined(kernels: Any) -> str:
@@ -365,6 +383,10 @@ def _notices(run: Run, pairs: Sequence[PairView]) -> Iterator[Notice]:
             return None
         return f" (n = {row['n']}, {row['ci_low']:.0%} to {row['ci_high']:.0%})"
 
+    def together(pair: PairView) -> str | None:
+        found = pair.isolation
+        return f" ({found.together:,} of {found.answers:,})" if found and found.together else None
+
     if run.settings.get("limit") is not None:
         text = f"Only the first {run.settings['limit']:,} samples of each dataset were run (limit)."
         yield Notice(f"{text} These numbers do not compare with those of whole datasets.", [])
@@ -382,6 +404,11 @@ def _notices(run: Run, pairs: Sequence[PairView]) -> Iterator[Notice]:
         (
             "Answers that the judge itself could not score are left out of the numbers.",
             lambda pair: f" ({pair.row['unscored']:,})" if pair.row["unscored"] else None,
+        ),
+        (
+            "Some tests need the program's own objects and ran together with it, in its process: a "
+            "program that hunts for its tests could have forged these verdicts.",
+            together,
         ),
     ]
     for text, say in candidates:
@@ -443,6 +470,7 @@ def _sample(anchor: str, prediction: Prediction, score: Score, prompt: str) -> S
         answer=_text(score["answer"]),
         program=_text(score["detail"].get("program")),
         target=_text(score["target"]),
+        together=judged_together(score),
         detail=_detail(score["detail"]),
         error=_text(prediction.get("error")),
         finish_reason=prediction["finish_reason"],
@@ -463,10 +491,10 @@ def _text(value: Any) -> str | None:
 
 
 def _detail(detail: Mapping[str, Any]) -> str | None:
-    """Return what the judge says, one fact a paragraph; class and program are shown elsewhere."""
+    """Return what the judge says, one fact a paragraph; class, program and place are shown elsewhere."""
     facts = (
         f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
         for name, value in detail.items()
-        if name not in ("class", "program") and value is not None
+        if name not in ("class", "program", "judged") and value is not None
     )
     return clip("\n".join(facts), FIELD_CHARACTERS) or None
