@@ -21,15 +21,15 @@ from .kernel import (
 
 NOBODY = 65534
 LAYERS = ("user", "mount", "pid", "net", "ipc", "uts")
+LIBRARIES = "/libraries"  # where third-party packages lie inside, wherever they lie outside
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
 
-def visible_folders(libraries: str | None) -> list[str]:
+def visible_folders() -> list[str]:
     """Return the folders that programs may read: standard library, shared libraries, time zones."""
     shared = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"]
     standard = [os.path.dirname(os.__file__), os.path.join(sys.base_prefix, "lib")]
-    wanted = [*shared, *standard, "/usr/share/zoneinfo", *([libraries] if libraries else [])]
-    found = dict.fromkeys(map(os.path.realpath, wanted))
+    found = dict.fromkeys(map(os.path.realpath, [*shared, *standard, "/usr/share/zoneinfo"]))
     folders = [path for path in found if os.path.isdir(path) and path != "/"]
     return [path for path in folders if not any(path.startswith(f"{other}/") for other in folders)]
 
@@ -134,10 +134,10 @@ def _populate(root: str, libraries: str | None) -> None:
     """Build at `root`, in this mount namespace only, the file system that programs see."""
     kernel.mount(None, "/", None, MS_REC | MS_PRIVATE)
     # Opened first: `root` may cover one of them.
-    opened = {
-        path: os.open(path, os.O_PATH | os.O_CLOEXEC)
-        for path in (*visible_folders(libraries), *DEVICES)
-    }
+    sources = {path: path for path in (*visible_folders(), *DEVICES)}
+    if libraries:
+        sources[LIBRARIES] = libraries
+    opened = {path: os.open(source, os.O_PATH | os.O_CLOEXEC) for path, source in sources.items()}
     links = {path: os.readlink(path) for path in ("/lib", "/lib64") if os.path.islink(path)}
     kernel.mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
     for path, descriptor in opened.items():

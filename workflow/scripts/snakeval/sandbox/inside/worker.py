@@ -15,6 +15,7 @@ import contextlib
 import gc
 import importlib
 import json
+import mmap
 import os
 import random
 import select
@@ -33,6 +34,7 @@ from typing import Any, NoReturn
 from . import candidate, channel, confinement, judge, kernel, namespaces, script, together
 
 MAX_VERDICT = 256 * 1024  # bytes
+READ = 64 * 1024  # bytes at a time
 JUDGE_SERVES = 32  # programs by one tests' process: a fork for each would take a third of the time
 DISK_POLL_S = 0.1  # between looks at a program's folder, where the kernel does not limit its size
 GRACE_S = 1.0
@@ -63,37 +65,54 @@ class Request:
     files: tuple[int, int, int]  # program, tests, standard input
 
 
-@dataclass
-class Watched:
-    """What the worker hears of a program: bytes by descriptor, and how many are kept of each."""
+class Heard:
+    """What the worker hears of a program: bytes by descriptor, the first so many of each.
 
-    most: dict[int, int]
-    kept: dict[int, bytearray] = field(default_factory=dict)
-    over: bool = False  # more was written than is kept
+    They lie in memory that is given back with `close`, and are never copied within this process: it is
+    forked for the next program, which could find there what tests have said of the last one.
+    """
 
-    def __post_init__(self) -> None:
-        self.kept = {descriptor: bytearray() for descriptor in self.most}
-        self.open = set(self.most)
+    def __init__(self, most: dict[int, int]) -> None:
+        self.most = most
+        self.open = set(most)
+        self.over: set[int] = set()  # descriptors on which more came than is kept
+        self._filled = dict.fromkeys(most, 0)
+        self._memory = mmap.mmap(-1, sum(most.values()) + READ, flags=mmap.MAP_PRIVATE)
+        self._views = {}
+        start = 0
+        for descriptor, size in most.items():
+            self._views[descriptor] = memoryview(self._memory)[start : start + size]
+            start += size
+        self._dropped = memoryview(self._memory)[start:]
 
     def read(self, descriptor: int) -> None:
         """Read what is there; keep what there is room for."""
-        data = os.read(descriptor, 1 << 16)
-        if not data:
-            self.open.discard(descriptor)
-        room = self.most[descriptor] - len(self.kept[descriptor])
-        self.over = self.over or len(data) > room
-        self.kept[descriptor] += data[: max(0, room)]
+        filled = self._filled[descriptor]
+        with self._views[descriptor][filled : filled + READ] as room:
+            count = os.readv(descriptor, [room or self._dropped])
+            if count == 0:
+                self.open.discard(descriptor)
+            elif room:
+                self._filled[descriptor] += count
+            else:
+                self.over.add(descriptor)
 
-    def read_rest(self) -> None:
+    def read_rest(self, descriptors: tuple[int, ...]) -> None:
         """Read what was written last; a descendant that holds a pipe must not keep us waiting."""
-        for descriptor in self.most:
+        for descriptor in descriptors:
             for _ in range(MAX_VERDICT >> 12):
                 if descriptor in self.open and select.select([descriptor], [], [], 0)[0]:
                     self.read(descriptor)
 
-    def text(self, descriptor: int) -> str:
-        """Return what was read as text."""
-        return self.kept.get(descriptor, bytearray()).decode("utf-8", "replace")
+    def part(self, descriptor: int) -> memoryview:
+        """Return what was read."""
+        return self._views[descriptor][: self._filled[descriptor]]
+
+    def close(self) -> None:
+        """Give the memory back; no part may be in use any more."""
+        for view in (*self._views.values(), self._dropped):
+            view.release()
+        self._memory.close()
 
 
 class Server:
@@ -129,8 +148,9 @@ class Server:
 
     def import_all(self, names: list[str]) -> None:
         """Import third-party modules once for all programs; those that are not there are left out."""
-        if self._isolated:  # they write caches, which must neither reach the machine nor be found
-            namespaces.take_folder(confinement.MAX_FILE, confinement.MAX_FILES)
+        if not self._isolated:
+            return  # they write caches, which must not reach the machine
+        namespaces.take_folder(confinement.MAX_FILE, confinement.MAX_FILES)
         for name in names:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
