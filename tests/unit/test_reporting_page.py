@@ -254,8 +254,8 @@ def test_each_result_shows_how_its_programs_were_shut_in(tmp_path: Path) -> None
 
     run = make_run(tmp_path, ["tiny", "medium"], ["humaneval"], samples=30, change=together)
     html, markdown = pages(tmp_path, run)
-    assert html.count('<th scope="col">isolation</th>') == 1
-    assert html.count("<td>namespaces, 2 together</td></tr>") == 2
+    assert html.count('<th scope="col" class="text">isolation</th>') == 1
+    assert html.count('<td class="text">namespaces, 2 together</td></tr>') == 2
     for row in rows_of(markdown, "Tiny", "Medium"):
         assert row.endswith("| namespaces, 2 together |")
     facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]*)</dd>", html))
@@ -274,7 +274,7 @@ def test_each_result_shows_how_its_programs_were_shut_in(tmp_path: Path) -> None
 
 def test_tests_that_ran_outside_are_nothing_to_warn_of(tmp_path: Path) -> None:
     html, markdown = pages(tmp_path, make_run(tmp_path, samples=3))
-    assert html.count("<td>namespaces</td></tr>") == 6
+    assert html.count('<td class="text">namespaces</td></tr>') == 6
     assert rows_of(markdown, "Tiny")[0].endswith("| namespaces |")
     assert "<dd>outside of the program&#39;s process, for all answers</dd>" in html
     for text in (html, markdown):
@@ -291,23 +291,26 @@ def test_a_result_without_isolation_cannot_be_overlooked(tmp_path: Path) -> None
     assert markdown.index("## ⚠ Results without isolation") < markdown.index("## HumanEval")
     assert "\n- Tiny 135M Instruct on HumanEval\n" in markdown
     # in the leaderboard,
-    mark = '<span class="pill unsafe"><span aria-hidden="true">⚠</span>'
-    assert html.count(f"<td>{mark} none</span></td></tr>") == 1
-    assert html.count("<td>namespaces</td></tr>") == 1
+    mark = '<span class="pill unsafe"><span aria-hidden="true">⚠</span> no isolation</span>'
+    assert html.count(f"Tiny 135M Instruct</a> {mark}</th>") == 1
+    assert html.count('<td class="text">none</td></tr>') == 1
+    assert html.count('<td class="text">namespaces</td></tr>') == 1
     tiny, medium = rows_of(markdown, "Tiny", "Medium")
-    assert tiny.endswith("| ⚠ none |")
+    assert tiny.startswith("| Tiny 135M Instruct ⚠ no isolation |")
+    assert tiny.endswith("| none |")
+    assert medium.startswith("| Medium Coder 7B Instruct (AWQ) |")
     assert medium.endswith("| namespaces |")
     # in the figures,
-    for name in ("intervals", "states"):
+    for name in ("intervals", "states", "speed"):
         svg = (tmp_path / "reports" / "figures" / f"humaneval_{name}.svg").read_text("utf-8")
-        assert svg.count("Tiny 135M Instruct, no isolation") >= 1
-        assert "Medium Coder 7B Instruct (AWQ), no" not in svg
+        assert len(re.findall(r">Tiny [^<]*no isolation\)<", svg)) == 1
+        assert not re.findall(r">Medium [^<]*no isolation", svg)
     # and in the pair's own part.
     at, other = html.index('<article id="pair-tiny'), html.index('<article id="pair-medium')
     article = html[at : html.index("</article>", at)]
-    assert f"{mark} no isolation</span>" in article
+    assert f"<p>{mark}" in article
     assert "<dd>NONE (rlimits)</dd>" in article
-    assert "isolation</span>" not in html[other : html.index("</article>", other)]
+    assert mark not in html[other : html.index("</article>", other)]
     assert markdown.count("⚠ **No isolation**") == 1
     assert "| isolation of programs | NONE (rlimits) |" in markdown
 
@@ -318,15 +321,15 @@ def test_where_no_program_was_run_isolation_is_no_matter(tmp_path: Path) -> None
         if pair.dataset == "humaneval":
             set_sandbox(tmp_path, pair, None)
     html, markdown = pages(tmp_path, run)
-    assert html.count('<th scope="col">isolation</th>') == 1  # of the other dataset
-    assert html.count("<td>namespaces</td></tr>") == 2
+    assert html.count('<th scope="col" class="text">isolation</th>') == 1  # of the other dataset
+    assert html.count('<td class="text">namespaces</td></tr>') == 2
     assert "| no answer found |\n|---|" in markdown
     assert "| no answer found | isolation |\n|---|" in markdown
     assert markdown.count("| isolation of programs |") == 2
     run = make_run(tmp_path, ["tiny", "medium"], ["humaneval"], samples=3)
     set_sandbox(tmp_path, run.pairs[0], None)
     html, markdown = pages(tmp_path, run)
-    assert "<td>–</td></tr>" in html
+    assert '<td class="text">–</td></tr>' in html
     assert rows_of(markdown, "Tiny")[0].endswith("| – |")
 
 

@@ -29,7 +29,10 @@ ROW = 48  # pixels
 
 @dataclass(frozen=True)
 class Result:
-    """What a figure shows of one pair; `value` and its interval lie in 0..1."""
+    """What a figure shows of one pair; `value` and its interval lie in 0..1.
+
+    `warnings` are written beside the name and never cut.
+    """
 
     label: str
     value: float | None
@@ -38,6 +41,7 @@ class Result:
     n: int
     states: dict[str, int]
     output_tokens_per_s: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def intervals(results: Sequence[Result], metric: str) -> str:
@@ -47,7 +51,7 @@ def intervals(results: Sequence[Result], metric: str) -> str:
     rows = [
         {
             "row": row,
-            "label": _name(result.label, f"n = {result.n:,}"),
+            "label": _name(result.label, f"n = {result.n:,}", *result.warnings),
             "value": result.value,
             "low": result.ci_low,
             "high": result.ci_high,
@@ -97,7 +101,7 @@ def states(results: Sequence[Result]) -> str:
             rows.append(
                 {
                     "row": row,
-                    "label": _name(result.label, f"{total:,} answers"),
+                    "label": _name(result.label, f"{total:,} answers", *result.warnings),
                     "state": state,
                     "start": start,
                     "end": start + share,
@@ -143,7 +147,7 @@ def quality_and_speed(results: Sequence[Result], metric: str) -> str:
     middle = max(result.output_tokens_per_s or 0 for result in shown) / 2
     rows = [
         {
-            "label": _name(result.label, f"n = {result.n:,}", 18),
+            "label": _name(result.label, *(result.warnings or [f"n = {result.n:,}"]), room=18),
             "value": result.value,
             "low": result.ci_low,
             "high": result.ci_high,
@@ -205,9 +209,9 @@ def _attribute(text: str) -> str:
     return str(escape(text))
 
 
-def _name(label: str, size: str, room: int = 48) -> str:
-    """Return a result's name of at most `room` characters, and its size, which is never cut."""
-    return f"{label if len(label) <= room else label[: room - 1] + '…'} ({size})"
+def _name(label: str, *facts: str, room: int = 48) -> str:
+    """Return a result's name of at most `room` characters, and facts, which are never cut."""
+    return f"{label if len(label) <= room else label[: room - 1] + '…'} ({', '.join(facts)})"
 
 
 def _rows(alt: Any) -> Any:

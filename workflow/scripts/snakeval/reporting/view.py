@@ -103,13 +103,14 @@ class PairView:
         """Return what figures show."""
         row = self.row
         return figures.Result(
-            label=f"{self.model_title}{', no isolation' if self.unsafe else ''}",
+            label=self.model_title,
             value=row["value"],
             ci_low=row["ci_low"],
             ci_high=row["ci_high"],
             n=row["n"],
             states={state: row[state] for state in STATES},
             output_tokens_per_s=self.speed["output_tokens_per_s"],
+            warnings=("no isolation",) if self.unsafe else (),
         )
 
 
