@@ -296,7 +296,10 @@ class _Worker:
 
     def _receive(self) -> Any:
         size = struct.unpack("=I", self._read(4))[0]
-        return json.loads(self._read(size))
+        message = json.loads(self._read(size))
+        for name in message.pop("parts"):
+            message[name] = self._read(message[name]).decode("utf-8", "replace")
+        return message
 
     def _read(self, size: int) -> bytes:
         data = bytearray()

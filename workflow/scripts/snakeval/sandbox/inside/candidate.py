@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import types
 from typing import Any
@@ -18,15 +19,22 @@ def serve(source: str, entry_point: str, link: int) -> None:
     """
     function = load(source, entry_point)
     if isinstance(function, dict):
-        channel.send(link, {"failed": function})
+        _send(link, {"failed": function})
         return
-    channel.send(link, {"ready": True})
+    _send(link, {"ready": True})
     while True:
         try:
             question = channel.receive(link)
         except channel.Closed:
             return
-        channel.send(link, answer(function, question))
+        _send(link, answer(function, question))
+
+
+def _send(link: int, form: dict[str, Any]) -> None:
+    # After the last answer this process may be ended at once: what it has printed must be out.
+    with contextlib.suppress(Exception):  # the program may have closed or replaced its output
+        sys.stdout.flush()
+    channel.send(link, form)
 
 
 def load(source: str, entry_point: str) -> Any:

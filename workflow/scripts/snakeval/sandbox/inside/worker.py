@@ -28,7 +28,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from . import candidate, channel, confinement, judge, kernel, namespaces, script, together
@@ -108,6 +108,11 @@ class Heard:
         """Return what was read."""
         return self._views[descriptor][: self._filled[descriptor]]
 
+    def has_line(self, descriptor: int) -> bool:
+        """Whether what was read ends with a line's end."""
+        filled = self._filled[descriptor]
+        return filled > 0 and self._views[descriptor][filled - 1] == ord("\n")
+
     def close(self) -> None:
         """Give the memory back; no part may be in use any more."""
         for view in (*self._views.values(), self._dropped):
@@ -129,6 +134,7 @@ class Server:
 
     def __init__(self, level: str, libraries: str | None, control: int) -> None:
         self._control = control
+        self._heard: Heard | None = None
         self._judge: tuple[int, int] | None = None  # process and socket
         self._judged = 0
         self._isolated = level == "namespaces"
@@ -156,7 +162,7 @@ class Server:
                 importlib.import_module(name)
 
     def handle(self, request: Request) -> dict[str, Any]:
-        """Run one program to its end and return what was seen of it.
+        """Run one program to its end and return what was seen of it, until `forget`.
 
         Raises:
             Ended: the scorer has gone away.
@@ -175,6 +181,12 @@ class Server:
                 os.close(descriptor)
             if not self._isolated:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def forget(self) -> None:
+        """Give back the memory with what was seen last."""
+        if self._heard is not None:
+            self._heard.close()
+            self._heard = None
 
     def _run(
         self, request: Request, folder: str, children: list[int], pipes: list[int]
@@ -216,11 +228,13 @@ class Server:
         for descriptor in ours:
             os.close(descriptor)
             pipes.remove(descriptor)
-        heard = Watched({verdict: MAX_VERDICT, setup: 4_096})
-        output = Watched(dict.fromkeys((stdout, stderr), request.output_bytes))
+        kept = request.output_bytes
+        heard = self._heard = Heard(
+            {verdict: MAX_VERDICT, setup: 4_096, stdout: kept, stderr: kept}
+        )
         deadline = started + request.timeout_s
-        why = self._watch(request, folder, main or pid, deadline, verdict, heard, output)
-        if answers and not heard.kept[verdict].endswith(b"\n"):
+        why = self._watch(request, folder, main or pid, deadline, (verdict, stdout, stderr), heard)
+        if answers and not heard.has_line(verdict):
             self._end_judge()  # it still waits for the program, or is gone
         ended = why == "ended" and _ends(pid, min(deadline, time.monotonic() + GRACE_S))
         if not ended and why == "ended" and time.monotonic() >= deadline:
@@ -228,15 +242,14 @@ class Server:
         os.kill(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
         children.remove(pid)
-        if not answers:
-            heard.read_rest()
-        output.read_rest()
-        if wrong := heard.text(setup):
-            raise OSError(f"no program can be confined: {wrong}")
+        heard.read_rest((setup, stdout, stderr) if answers else (verdict, setup, stdout, stderr))
+        with heard.part(setup) as wrong:
+            if wrong:
+                raise OSError(f"no program can be confined: {str(wrong, 'utf-8', 'replace')}")
         return {
-            "said": heard.text(verdict),
-            "stdout": output.text(stdout),
-            "stderr": output.text(stderr),
+            "said": heard.part(verdict),
+            "stdout": heard.part(stdout),
+            "stderr": heard.part(stderr),
             "stopped": why if why not in ("ended", "said") else None,
             "status": status if ended else None,
             "cpu_s": usage.ru_utime + usage.ru_stime,
@@ -278,11 +291,15 @@ class Server:
         folder: str,
         main: int,
         deadline: float,
-        verdict: int,
-        heard: Watched,
-        output: Watched,
+        told: tuple[int, int, int],
+        heard: Heard,
     ) -> str:
-        """Wait for the end; return "said", "ended", "timeout", "output" or "files"."""
+        """Wait for the end; return "said", "ended", "timeout", "output" or "files".
+
+        Args:
+            told: the descriptors of verdict, standard output and standard error.
+        """
+        verdict, *output = told
         over = os.pidfd_open(main)
         try:
             while True:
@@ -291,21 +308,19 @@ class Server:
                     return "timeout"
                 if not self._isolated:
                     left = min(left, DISK_POLL_S)
-                waiting = [*heard.open, *output.open, self._control, over]
+                waiting = [*heard.open, self._control, over]
                 ready = select.select(waiting, [], [], left)[0]
                 for descriptor in ready:
                     if descriptor == self._control:
                         raise Ended
                     if descriptor in heard.most:
                         heard.read(descriptor)
-                    elif descriptor in output.most:
-                        output.read(descriptor)
-                if heard.kept[verdict].endswith(b"\n"):
-                    told = b'"ended"' in heard.kept[verdict][:10]
-                    return "ended" if told else "said"
+                if heard.has_line(verdict):
+                    with heard.part(verdict) as said:
+                        return "ended" if b'"ended"' in bytes(said[:10]) else "said"
                 if over in ready:
                     return "ended"
-                if request.stop_at_output and output.over:
+                if request.stop_at_output and heard.over.intersection(output):
                     return "output"
                 if not ready and not self._isolated and _too_much(folder):
                     return "files"
@@ -472,9 +487,14 @@ def receive(control: socket.socket) -> Request | None:
 
 
 def send(control: socket.socket, message: dict[str, Any]) -> None:
-    """Write one message."""
-    body = json.dumps(message).encode()
+    """Write one message, and behind it what it holds as memory."""
+    parts = {name: part for name, part in message.items() if isinstance(part, memoryview)}
+    sizes = {name: len(part) for name, part in parts.items()}
+    body = json.dumps(message | sizes | {"parts": list(parts)}).encode()
     control.sendall(struct.pack("=I", len(body)) + body)
+    for part in parts.values():
+        with part:
+            control.sendall(part)
 
 
 def seed_all() -> None:
@@ -536,4 +556,5 @@ def main(order: dict[str, Any]) -> int:
             for descriptor in request.files:
                 os.close(descriptor)
         send(control, reply)
+        server.forget()
     return 0
