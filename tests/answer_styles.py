@@ -4,7 +4,8 @@
     matrix(wrong=False)                     one row a way: how many of HumanEval's problems it passes
     table()                                 right and wrong answers side by side, for `make bench`
 
-A right answer is made from the reference solution, a wrong one in the same way from a wrong program.
+A right answer is made from the reference solution, a wrong one in the same way from a program that
+differs from it by one small change and was seen to behave differently (`mutations.py`).
 Where an answer takes back a draft, the draft of a right answer is wrong and that of a wrong one right.
 """
 
@@ -18,9 +19,12 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from behaviour import Calls, Subject
+from mutations import wrong_mutants
 from snakeval import tasks
 from snakeval.records import Sample
 from snakeval.tasks import Attempt
@@ -92,38 +96,56 @@ def function_of(program: str, name: str) -> str:
     return "\n".join(program.split("\n")[node.lineno - 1 : node.end_lineno]) + "\n"
 
 
-def returns_none(problem: Problem) -> str:
-    """Return the body with `None` as the value of each of its own `return`s: wrong everywhere."""
-    source = problem.program
-    function = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)][-1]
-    waiting, values = list(function.body), []
-    while waiting:
-        node: Any = waiting.pop()
-        if isinstance(node, ast.Return) and node.value:
-            values.append(node.value)
-        elif not isinstance(node, ast.FunctionDef | ast.Lambda):
-            waiting += ast.iter_child_nodes(node)
-    lines = [line.encode() for line in source.split("\n")]
-    for value in sorted(values, key=lambda value: -value.lineno):
-        first, last = value.lineno - 1, value.end_lineno - 1
-        behind = lines[last][value.end_col_offset :]
-        lines[first : last + 1] = [lines[first][: value.col_offset] + b"None" + behind]
-    return b"\n".join(lines).decode()[len(problem.prompt) :]
-
-
-def problems() -> list[Problem]:
-    """Return all problems of HumanEval with right answers."""
+@cache
+def problems() -> tuple[Problem, ...]:
+    """Return all problems of HumanEval with right answers and wrong drafts."""
     path = Path(str(importlib.metadata.distribution(PACKAGE).locate_file(FILE)))
     task = tasks.get("code_generation")
-    made = []
+    made = {}
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
             sample = task.normalise(json.loads(line), FIELDS, FILE)
             target: Any = sample["target"]
             body = target["solution"][len(sample["metadata"]["prompt"]) :]
-            problem = Problem(sample, body, "")
-            made.append(replace(problem, draft=returns_none(problem)))
-    return made
+            made[sample["id"]] = Problem(sample, body, "")
+    wrong = _wrong_bodies(made)
+    return tuple(replace(problem, draft=wrong[name]) for name, problem in made.items())
+
+
+def _wrong_bodies(right: Mapping[str, Problem]) -> dict[str, str]:
+    """Return, by id, a body that was seen to behave differently, by a small change to the right one."""
+    bodies: dict[str, str] = {}
+    for seed in range(1, 9):
+        left = [problem for name, problem in right.items() if name not in bodies]
+        subjects = [
+            Subject(
+                problem.sample["id"],
+                problem.program,
+                Calls(
+                    f"{problem.sample['metadata']['tests']}\ncheck({problem.name})\n", problem.name
+                ),
+            )
+            for problem in left
+        ]
+        for name, changed in wrong_mutants(subjects, seed).items():
+            if changed and (body := _other_body(right[name], changed.source)):
+                bodies[name] = body
+    return bodies
+
+
+def _other_body(right: Problem, program: str) -> str | None:
+    """Return the body of the function in a program of ours, if it is another, and no stub."""
+    own, other = (
+        ast.parse(function_of(source, right.name)).body[0] for source in (right.program, program)
+    )
+    assert isinstance(own, ast.FunctionDef)
+    assert isinstance(other, ast.FunctionDef)
+    statements = own.body[1:] if ast.get_docstring(own) is not None else own.body
+    if all(isinstance(statement, ast.Pass | ast.Expr) for statement in other.body):
+        return None  # a repeated signature is no answer, so it takes back no draft
+    if [ast.dump(statement) for statement in statements] == list(map(ast.dump, other.body)):
+        return None
+    return indented("\n".join(map(ast.unparse, other.body))) + "\n"
 
 
 # --- how it is written -------------------------------------------------------------------------------
@@ -415,26 +437,23 @@ class Row:
     refused: tuple[tuple[str, dict[str, Any]], ...]
 
 
-def matrix(
-    wrong: bool, spoil: Style = returns_none, styles: Iterable[str] = tuple(STYLES)
-) -> list[Row]:
+def matrix(wrong: bool, styles: Iterable[str] = tuple(STYLES)) -> list[Row]:
     """Judge each problem of HumanEval in each way of writing, through the task and the sandbox.
 
     Args:
         wrong: whether the answers are wrong.
-        spoil: makes the body of a wrong program from a right problem.
         styles: which ways of writing.
     """
     styles = list(styles)
     attempts, labels = [], []
     for problem in problems():
         if wrong:
-            problem = replace(problem, body=spoil(problem), draft=problem.body)
+            problem = replace(problem, body=problem.draft, draft=problem.body)
         for style in styles:
             text = STYLES[style](problem)
             attempts.append(Attempt(problem.sample, text, style in COMPLETION))
             labels.append(style)
-    judged = tasks.get("code_generation").judge(attempts, SCORING, False).judgements
+    judged = tasks.get("code_generation").judge(attempts, SCORING, {}).judgements
     verdicts: dict[str, list[tuple[str, float | None, dict[str, Any]]]] = {s: [] for s in styles}
     for style, attempt, judgement in zip(labels, attempts, judged, strict=True):
         verdicts[style].append((attempt.sample["id"], judgement.value, judgement.detail))
@@ -449,7 +468,7 @@ def matrix(
     ]
 
 
-def table(spoil: Style = returns_none) -> list[dict[str, Any]]:
+def table() -> list[dict[str, Any]]:
     """Return the share of right and of wrong answers that are accepted, in percent, for each way."""
     return [
         {
@@ -458,5 +477,5 @@ def table(spoil: Style = returns_none) -> list[dict[str, Any]]:
             "right accepted %": 100 * len(right.accepted) / right.problems,
             "wrong accepted %": 100 * len(wrong.accepted) / wrong.problems,
         }
-        for right, wrong in zip(matrix(False), matrix(True, spoil), strict=True)
+        for right, wrong in zip(matrix(False), matrix(True), strict=True)
     ]

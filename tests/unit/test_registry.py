@@ -225,7 +225,8 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Project], None], list[str]]] = {
     "unknown task": (
         change("datasets", "problems", task="code_generatoin"),
         [
-            f"{DATA}.task: got 'code_generatoin'; expected a task type. Did you mean code_generation?"
+            f"{DATA}.task: got 'code_generatoin'; expected a task type. "
+            "Did you mean code_generation or code_stdin or code_unittest?"
         ],
     ),
     "missing role": (
@@ -260,14 +261,14 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Project], None], list[str]]] = {
         change("datasets", "problems", prompt={"chat": "{{ prompt }} {{ tests }}"}),
         [
             f"{DATA}.prompt.chat: got the variable tests; expected a sample's input. "
-            "Known: entry_point, prompt."
+            "Did you mean asserts?"
         ],
     ),
     "template without the problem": (
         change("datasets", "problems", prompt={"chat": "Solve it."}),
         [
             f"{DATA}.prompt.chat: got no variable; expected a template that uses a sample's input. "
-            "Known: entry_point, prompt."
+            "Known: asserts, entry_point, prompt."
         ],
     ),
     "no template for the model's style": (
@@ -468,7 +469,7 @@ WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"sandbox": {"unsafe": True}},
         [
             f"{GIVEN}: sandbox.unsafe: got an unknown key; expected a known one. "
-            "Known: unsafe_no_isolation."
+            "Known: libraries, unsafe_no_isolation."
         ],
     ),
     "given entry": (
@@ -612,7 +613,7 @@ class TestSelection:
             "seed": 0,
             "pairs_per_engine": None,
             "data_dir": None,
-            "sandbox": {"unsafe_no_isolation": False},
+            "sandbox": {"unsafe_no_isolation": False, "libraries": None},
             "report": {},
         }
 
@@ -733,6 +734,7 @@ class TestKey:
         before = pair_key(project)
         assert pair_key(project, pairs_per_engine=1) == before
         assert pair_key(project, sandbox={"unsafe_no_isolation": True}) == before
+        assert pair_key(project, sandbox={"libraries": "packages"}) == before
 
     def test_order_of_keys_in_a_file_is_nothing(self, project: Project) -> None:
         before = project.load().pairs

@@ -106,6 +106,9 @@ def test_states_counts_and_bounds() -> None:
     pass_at_1 = scored.metrics["metrics"].pop("pass@1")
     assert (pass_at_1["value"], pass_at_1["n"]) == (pytest.approx(3 / 9), 9)
     assert pass_at_1["ci_low"] < 3 / 9 < pass_at_1["ci_high"]
+    sandbox = scored.metrics.pop("sandbox")
+    assert (sandbox["level"], sandbox["judged_together"]) == ("namespaces", 0)
+    assert {"user", "pid", "net", "seccomp"} <= set(sandbox["layers"])
     assert scored.metrics == {
         "primary": "pass@1",
         "metrics": {},
@@ -116,9 +119,8 @@ def test_states_counts_and_bounds() -> None:
         "completed_only": {"value": 0.5, "n": 6},
         "bounds": {"low": 0.3, "high": 0.7},
         "scorer": {"task": "code_generation", "version": tasks.get("code_generation").version},
-        "sandbox": {"level": "namespaces"},
     }
-    assert [set(row) for row in scored.timings] == [{"id", "repeat", "seconds"}] * len(STATES)
+    assert [set(row) for row in scored.timings] == [{"id", "repeat", "seconds", "limit_s"}] * len(STATES)
     assert scored.timings[8]["seconds"] is None
 
 

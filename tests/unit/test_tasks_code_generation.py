@@ -90,7 +90,7 @@ def test_a_missing_program_runs_nothing_and_is_told() -> None:
     [judgement] = TASK.judge(
         [Attempt(TASK.normalise(row(), FIELDS, "toy"), "I would rather not.", False)],
         SCORING,
-        False,
+        {},
     ).judgements
     assert judgement.value == 0.0
     assert judgement.answer is None
@@ -100,7 +100,7 @@ def test_a_missing_program_runs_nothing_and_is_told() -> None:
 
 def test_answer_and_program_are_kept() -> None:
     [judgement] = TASK.judge(
-        [Attempt(TASK.normalise(row(), FIELDS, "toy"), "    return r + 1\n", True)], SCORING, False
+        [Attempt(TASK.normalise(row(), FIELDS, "toy"), "    return r + 1\n", True)], SCORING, {}
     ).judgements
     assert judgement.answer == "    return r + 1\n"
     assert judgement.detail["program"] == PROMPT + "    return r + 1\n"

@@ -24,7 +24,6 @@ from snakeval.records import (
     write_jsonl,
 )
 from snakeval.registry import Pair, Run
-from snakeval.sandbox import UNSAFE
 
 STATES: tuple[State, ...] = ("correct", "wrong", "incomplete", "unscored")
 
@@ -87,8 +86,7 @@ def score_pair(
         left_open.append(is_open)
         attempts.append(tasks.Attempt(sample, text, model["prompt_style"] == "completion"))
     asked = [n for n, (_, answer) in enumerate(matched) if answer["finish_reason"] != "error"]
-    allow_unsafe = settings["sandbox"].get(UNSAFE, False) is True
-    judged = task.judge([attempts[n] for n in asked], dataset["scoring"], allow_unsafe)
+    judged = task.judge([attempts[n] for n in asked], dataset["scoring"], settings["sandbox"])
     judgements = dict(zip(asked, judged.judgements, strict=True))
     scores: list[Score] = []
     timings: list[dict[str, Any]] = []

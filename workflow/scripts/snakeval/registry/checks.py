@@ -25,14 +25,13 @@ def dataset(entry: Entry, where: str) -> Iterator[SnakevalError]:
         return
     task = tasks.get(entry["task"])
     roles = (*task.roles, *task.optional_roles)
-    for role in task.roles:
-        if role not in entry["fields"]:
-            yield SnakevalError(
-                f"{where}.fields.{role}",
-                "nothing",
-                "the name of a column",
-                f"{task.name} needs it: name the column that holds it.",
-            )
+    for role in task.missing_roles(entry["fields"]):
+        yield SnakevalError(
+            f"{where}.fields.{role}",
+            "nothing",
+            "the name of a column",
+            f"{task.name} needs it: name the column that holds it.",
+        )
     for role in entry["fields"]:
         if role not in roles:
             yield SnakevalError(

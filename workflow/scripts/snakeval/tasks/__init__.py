@@ -1,8 +1,8 @@
 """Task types: what a dataset row must hold, how an answer is judged, and which numbers come out.
 
 A task type is one module of this package with a `TASK` in it; the module's name is the name used in
-`config/datasets.yaml`. These modules are imported while the Snakefile is parsed, so they import
-nothing heavy at module level.
+`config/datasets.yaml`. Modules with a leading "_" are shared parts of them. All are imported while the
+Snakefile is parsed, so they import nothing heavy at module level.
 """
 
 from __future__ import annotations
@@ -73,6 +73,10 @@ class Task(ABC):
     optional_roles: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[tuple[str, ...]]  # the variables that a prompt template may use
 
+    def missing_roles(self, fields: Mapping[str, str]) -> list[str]:
+        """Return the roles that a dataset entry would have to map besides its `fields`."""
+        return [role for role in self.roles if role not in fields]
+
     @abstractmethod
     def normalise(self, row: Mapping[str, Any], fields: Mapping[str, str], where: str) -> Sample:
         """Turn one dataset row into a sample.
@@ -88,14 +92,14 @@ class Task(ABC):
 
     @abstractmethod
     def judge(
-        self, attempts: Sequence[Attempt], scoring: Mapping[str, Any], allow_unsafe: bool
+        self, attempts: Sequence[Attempt], scoring: Mapping[str, Any], sandbox: Mapping[str, Any]
     ) -> Judged:
         """Judge a batch.
 
         Args:
             attempts: the answers, in any order.
             scoring: the dataset's `scoring` block (limits and the like).
-            allow_unsafe: run programs even where they cannot be shut in.
+            sandbox: the run's `sandbox` settings, for tasks whose answers are programs.
         """
 
     @abstractmethod
@@ -105,7 +109,8 @@ class Task(ABC):
 
 def names() -> list[str]:
     """Return the names of all task types, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in modules if not name.startswith("_"))
 
 
 def get(name: str) -> Task:

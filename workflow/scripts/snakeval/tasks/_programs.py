@@ -1,0 +1,219 @@
+"""What all tasks share whose answers are programs: finding them, running them, verdicts, pass@k."""
+
+from __future__ import annotations
+
+import keyword
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from snakeval.errors import SourceError, one_line
+from snakeval.extraction import Found, Missing
+from snakeval.records import Metric, Sample, Score
+from snakeval.sandbox import UNSAFE, Limits, Outcome, Program, Sandbox, TimeLimit
+from snakeval.statistics import attempts_counts, mean_metric, pass_at_k
+from snakeval.tasks import Attempt, Judged, Judgement, Task
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """A problem that cannot be judged, whatever the answer is, and why."""
+
+    reason: str
+
+
+class ProgramTask(Task):
+    """A task whose answers are programs."""
+
+    # Why an answer without a program is wrong, by `Missing.reason`.
+    messages: ClassVar[Mapping[str, str]] = {
+        "syntax": "the answer holds no Python program",
+        "entry_point_missing": "no program of the answer defines the function that was asked for",
+    }
+
+    @abstractmethod
+    def find(self, attempt: Attempt) -> Found | Missing | Unjudged:
+        """Return the program in an answer."""
+
+    @abstractmethod
+    def program(self, sample: Sample, code: str, scoring: Mapping[str, Any]) -> Program:
+        """Return what the sandbox is to run.
+
+        Args:
+            sample: the problem.
+            code: the program.
+            scoring: the dataset's `scoring` block.
+        """
+
+    def judge(
+        self, attempts: Sequence[Attempt], scoring: Mapping[str, Any], sandbox: Mapping[str, Any]
+    ) -> Judged:
+        """Find each program and have it judged in the sandbox.
+
+        `detail` holds `class` (one of `sandbox.VERDICTS`), and where there is one `message`,
+        `traceback`, and `program`, the program as it was run, where that is not `answer` itself;
+        `judged` is "together" where the tests ran in the program's process. An answer without a
+        program has the class "syntax" or "entry_point_missing" and runs nothing.
+        """
+        found = [self.find(attempt) for attempt in attempts]
+        run = [(n, program) for n, program in enumerate(found) if isinstance(program, Found)]
+        with self.start(sandbox) as pool:
+            outcomes = pool.run(
+                self.program(attempts[n].sample, program.program, scoring) for n, program in run
+            )
+            samples = [attempts[n].sample for n, _ in run]
+            outcomes = self._with_blame(pool, samples, outcomes, scoring)
+            facts = {"level": pool.level, "layers": pool.layers}
+        given = iter(outcomes)
+        judgements = [
+            self.judgement(program, next(given))
+            if isinstance(program, Found)
+            else self._not_run(program)
+            for program in found
+        ]
+        together = sum(judgement.detail.get("judged") == "together" for judgement in judgements)
+        return Judged(judgements, facts | {"judged_together": together})
+
+    def start(self, sandbox: Mapping[str, Any]) -> Sandbox:
+        """Start the sandbox as the run's settings say."""
+        return Sandbox(sandbox.get(UNSAFE, False) is True)
+
+    def metrics(self, scores: Sequence[Score], repeats: int) -> dict[str, Metric]:
+        """Return pass@k for k = 1, 2, 5, 10, … up to the number of repeats.
+
+        A problem counts for pass@k where at least k of its answers were judged.
+        """
+        judged: dict[str, list[bool]] = {}
+        for score in scores:
+            if score["state"] != "unscored":
+                judged.setdefault(score["id"], []).append(score["state"] == "correct")
+        metrics = {}
+        for k in attempts_counts(repeats):
+            problems = [answers for answers in judged.values() if len(answers) >= k]
+            metrics[f"pass@{k}"] = mean_metric(
+                [pass_at_k(len(answers), sum(answers), k) for answers in problems],
+                sum(map(len, problems)),
+            )
+        return metrics
+
+    def judgement(self, found: Found, outcome: Outcome) -> Judgement:
+        """Return the judgement of a program that was run."""
+        detail: dict[str, Any] = {"class": outcome.verdict}
+        if outcome.message:
+            detail["message"] = outcome.message
+        if outcome.traceback:
+            detail["traceback"] = outcome.traceback
+        if found.program != found.answer:
+            detail["program"] = found.program
+        if outcome.guarantee == "together":
+            detail["judged"] = "together"
+        value = None if outcome.verdict == "judge_failed" else float(outcome.verdict == "passed")
+        return Judgement(value, found.answer, detail, outcome.seconds, outcome.limit_s)
+
+    def _with_blame(
+        self,
+        pool: Sandbox,
+        samples: list[Sample],
+        outcomes: list[Outcome],
+        scoring: Mapping[str, Any],
+    ) -> list[Outcome]:
+        """Tell whose doing it is where tests fail to load behind a program in its module.
+
+        They load behind the problem's reference: then a program that keeps them from it is wrong, and
+        does not go unscored.
+        """
+
+        def kept_from_loading(outcome: Outcome) -> bool:
+            ran = outcome.max_rss_bytes is not None
+            return outcome.verdict == "judge_failed" and outcome.guarantee == "together" and ran
+
+        doubtful = {
+            sample["id"]: (sample, reference)
+            for sample, outcome in zip(samples, outcomes, strict=True)
+            if kept_from_loading(outcome) and (reference := solution(sample)) is not None
+        }
+        tried = pool.run(self.program(*pair, scoring) for pair in doubtful.values())
+        sound = {
+            name
+            for name, outcome in zip(doubtful, tried, strict=True)
+            if outcome.verdict == "passed"
+        }
+        return [
+            replace(outcome, verdict="exception")
+            if sample["id"] in sound and kept_from_loading(outcome)
+            else outcome
+            for sample, outcome in zip(samples, outcomes, strict=True)
+        ]
+
+    def _not_run(self, found: Missing | Unjudged) -> Judgement:
+        if isinstance(found, Unjudged):
+            return Judgement(None, None, {"class": "judge_failed", "message": found.reason})
+        message = self.messages[found.reason]
+        return Judgement(0.0, None, {"class": found.reason, "message": message})
+
+
+def limits(scoring: Mapping[str, Any]) -> Limits:
+    """Return the limits that a dataset's `scoring` block gives."""
+    return Limits(scoring["memory_mb"], TimeLimit(**scoring["time_limit"]))
+
+
+def solution(sample: Sample) -> str | None:
+    """Return the source of the sample's reference, or None."""
+    target = sample["target"]
+    return target["solution"] if isinstance(target, dict) else None
+
+
+def wrong_field(value: object, expected: str, role: str, where: str) -> SourceError:
+    """Return the error for a column that holds something else than its role needs."""
+    return SourceError(
+        f"{where}, field {role}",
+        one_line(f"{type(value).__name__} {value!r}"[:200]),
+        expected,
+        f"Correct the row, or fields.{role} of the dataset in config/datasets.yaml.",
+    )
+
+
+def texts(value: object, role: str, where: str) -> list[str]:
+    """Return a list of texts as it is.
+
+    Raises:
+        SourceError: it is something else.
+    """
+    if not isinstance(value, list):
+        raise wrong_field(value, "a list of texts", role, where)
+    for item in value:
+        if not isinstance(item, str):
+            raise wrong_field(item, "text in the list", role, where)
+    return value
+
+
+def column(row: Mapping[str, Any], fields: Mapping[str, str], role: str, where: str) -> Any:
+    """Return what the row holds for a role; None where the dataset does not map it.
+
+    Raises:
+        SourceError: the column is missing.
+    """
+    name = fields.get(role)
+    if name is None:
+        return None
+    if name not in row:
+        columns = ", ".join(map(str, row)) or "none"
+        raise SourceError(
+            f"{where}, field {role}",
+            one_line(f"no column {name!r} (columns: {columns})"[:500]),
+            "a column that holds it",
+            f"Correct fields.{role} of the dataset in config/datasets.yaml.",
+        )
+    return row[name]
+
+
+def function_name(name: str, role: str, where: str) -> str:
+    """Return the name of a function as it is.
+
+    Raises:
+        SourceError: Python takes no function of that name.
+    """
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise wrong_field(name, "the name of a Python function", role, where)
+    return name
