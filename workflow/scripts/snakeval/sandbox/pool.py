@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -87,12 +87,14 @@ class Sandbox:
         for candidate in (level,) if level else LEVELS:
             if candidate == "none" and not allow_unsafe:
                 continue
+            worker = _Worker(self._order | {"level": candidate})
             try:
-                self._workers.append(_Worker(self._order | {"level": candidate}))
+                worker.start()
             except _Refused as error:
                 refused.append(f"{candidate}: {error}")
             else:
-                self.level, self.layers = candidate, self._workers[0].layers
+                self._workers.append(worker)
+                self.level, self.layers = candidate, worker.layers
                 log.info("sandbox: level %s (%s)", self.level, ", ".join(self.layers))
                 return
         raise _no_safe_level("; ".join(refused))
@@ -121,38 +123,23 @@ class Sandbox:
         without a network, nothing is judged.
         """
         outcomes: dict[int, Outcome] = {}
-        late: dict[int, Program] = {}
-        for number, program, outcome in self._run_all(programs):
-            outcomes[number] = outcome
-            if outcome.verdict == "timeout" and not isinstance(program.test, Alone):
-                late[number] = program
-        for number in sorted(late):
-            program = late[number]
-            limit = self._time_limit(self._workers[0], program)
-            outcomes[number] = _judged(self._workers[0], program, limit)
-        return [outcomes[number] for number in range(len(outcomes))]
-
-    def _run_all(self, programs: Iterable[Program]) -> Iterator[tuple[int, Program, Outcome]]:
-        """Yield number, program and outcome as they come; never holds more programs than it has workers."""
+        late: dict[int, Program] = {}  # no other program is kept
         waiting = enumerate(programs)
         turn = threading.Lock()
-        done: list[tuple[int, Program, Outcome]] = []
-        first = next(waiting, None)
-        if first is None:
-            return
-        second = next(waiting, None)
-        given = [item for item in (first, second) if item is not None]
-        while second is not None and len(self._workers) < self._count:
-            self._workers.append(_Worker(self._order | {"level": self.level}))
-
-        def take() -> tuple[int, Program] | None:
-            with turn:
-                return given.pop(0) if given else next(waiting, None)
+        self._workers += [
+            _Worker(self._order | {"level": self.level})
+            for _ in range(self._count - len(self._workers))
+        ]
 
         def serve(worker: _Worker) -> None:
-            while (item := take()) is not None:
-                number, program = item
-                done.append((number, program, self._run_one(worker, program)))
+            while True:
+                with turn:
+                    number, program = next(waiting, (-1, None))
+                if program is None:
+                    return
+                outcomes[number] = outcome = self._run_one(worker, program)
+                if outcome.verdict == "timeout" and not isinstance(program.test, Alone):
+                    late[number] = program
 
         try:
             with ThreadPoolExecutor(len(self._workers)) as threads:
@@ -161,7 +148,11 @@ class Sandbox:
         except BaseException:
             self.close()  # else the other threads would wait for their programs
             raise
-        yield from done
+        alone = self._workers[0]
+        for number in sorted(late):
+            limit = self._time_limit(alone, late[number])
+            outcomes[number] = _judged(alone, late[number], limit)
+        return [outcomes[number] for number in range(len(outcomes))]
 
     def _run_one(self, worker: _Worker, program: Program) -> Outcome:
         """Run a program for the first time; unit tests only where the reference passes them here."""
@@ -199,15 +190,14 @@ class _Refused(Exception):
 
 
 class _Worker:
-    """One worker process and the socket to it."""
+    """One worker process and the socket to it; started by its first program, if not before."""
 
     def __init__(self, order: dict[str, Any]) -> None:
         self._order = order
         self._process: subprocess.Popen[bytes] | None = None
         self.layers: list[str] = []
-        self._start()
 
-    def _start(self) -> None:
+    def start(self) -> None:
         """Start the process and wait until it is ready.
 
         Raises:
@@ -249,8 +239,8 @@ class _Worker:
 
     def close(self) -> None:
         """End the process; it takes all that it has started with it."""
-        self._socket.close()
         if self._process is not None:
+            self._socket.close()
             self._process.kill()
             self._process.wait()
             self._process = None
@@ -267,7 +257,7 @@ class _Worker:
         for _ in range(2):
             try:
                 if self._process is None:
-                    self._start()
+                    self.start()
                 self._socket.settimeout(request["timeout_s"] + REPLY_S)
                 self._send(request, files)
                 reply: dict[str, Any] = self._receive()
@@ -476,7 +466,7 @@ def _no_safe_level(reason: str) -> SandboxError:
     return SandboxError(
         "sandbox",
         f"no isolation ({one_line(reason)})",
-        "Linux with user namespaces, or with Landlock (5.13 or later)",
+        "Linux with user namespaces, or with Landlock (6.2 or later)",
         "Switch user namespaces on (sysctl user.max_user_namespaces=15000; where they exist also "
         "kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0; in a "
         "container allow unshare and mount), or, where the models' programs may do anything that "
