@@ -3,6 +3,7 @@
 # make test   all checks and tests
 # make check  the cheap checks alone: format, lint, types
 # make bench  measure speed; prints tables and writes results/bench/*.json
+# make libraries   what BigCodeBench's programs import, into .libraries; then --config sandbox="{libraries: .libraries}"
 #
 # ARGS go to snakemake:  make run ARGS="--config models=mine datasets=humaneval"
 
@@ -15,7 +16,7 @@ BIN := .venv/bin
 ENVIRONMENT := .venv/installed-$(PLATFORM)
 SNAKEMAKE = $(BIN)/snakemake --cores 1 --resources gpu=1
 
-.PHONY: run smoke test check bench
+.PHONY: run smoke test check bench libraries
 
 run: $(ENVIRONMENT)
 	@$(BIN)/python workflow/scripts/unlock.py
@@ -37,6 +38,14 @@ check: $(ENVIRONMENT)-tests
 
 bench: $(ENVIRONMENT)
 	$(BIN)/python tests/bench.py $(ARGS)
+
+libraries: .libraries/installed
+
+# The interpreter that runs the sandbox must be the one they are installed for.
+.libraries/installed: envs/bigcodebench.txt $(ENVIRONMENT)
+	rm -rf .libraries
+	$(PIP) --target .libraries -r $<
+	@touch $@
 
 $(ENVIRONMENT): $(PINS)
 	$(PYTHON) -c 'import sys; sys.exit("error: Python " + sys.version.split()[0] + "; expected 3.11 or newer. Use make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
