@@ -14,6 +14,7 @@ MAX_FILES = 4_096
 MAX_PROCESSES = 64  # and threads
 MAX_OPEN_FILES = 256
 STANDARD_IO = 3  # descriptors
+LANDLOCK = 3  # the first version that is enough by itself: it guards against truncating
 MOST_DESCRIPTORS = os.sysconf("SC_OPEN_MAX")
 
 
@@ -39,11 +40,14 @@ class Confinement:
             raise OSError(f"seccomp: not on this kernel, or not known for {self._machine}")
         self.layers.insert(0, "seccomp")
         for profile in seccomp.PROFILES:
-            seccomp.build(profile, self._machine, os.getpid())  # cached from now on
+            self._filter(profile)  # cached from now on
         if abi := landlock.abi():
             self.layers.insert(0, f"landlock {abi}")
-        elif level == "landlock":
-            raise OSError("landlock: not on this kernel")
+        if level == "landlock" and abi < LANDLOCK:
+            got = (
+                f"version {abi}, under which files can be emptied" if abi else "not on this kernel"
+            )
+            raise OSError(f"landlock: {got}")
 
     def apply(self, profile: str, timeout_s: float, memory_mb: int, folder: str | None) -> None:
         """Confine this process for good; see `seccomp` for the profiles.
@@ -63,7 +67,11 @@ class Confinement:
             landlock.restrict(self._read, [folder] if folder else [])
         # Without a PID namespace new processes could not be found again.
         known = profile if self.level == "namespaces" or profile != "processes" else "program"
-        seccomp.load(seccomp.build(known, self._machine, os.getpid()))
+        seccomp.load(self._filter(known))
+
+    def _filter(self, profile: str) -> bytes:
+        mounts = self.level == "namespaces"
+        return seccomp.build(profile, self._machine, os.getpid(), mounts)
 
 
 def make_streams() -> None:

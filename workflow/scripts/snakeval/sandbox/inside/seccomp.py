@@ -16,7 +16,9 @@ Three profiles:
   where PID and network namespaces hold all that.
 
 A filter sees the numbers and addresses that a call is given, never what lies in memory: which files
-may be opened is for the mounts and Landlock to say.
+may be opened is for the mounts and Landlock to say. Landlock does not watch over modes and times of
+files. Where no mounts stand before the machine's files, calls that would change these seem to succeed
+and do nothing.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ _ALL_THREADS = 1  # SECCOMP_FILTER_FLAG_TSYNC
 ALLOW, KILL, ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _REFUSE = ERROR | errno.EPERM
 _NO_SUCH_CALL = ERROR | errno.ENOSYS
+_DO_NOTHING = ERROR | 0  # the caller sees success
 
 _PR_SET_NO_NEW_PRIVS = 38
 _X32 = 0x40000000  # numbers from here on are calls of the x32 ABI
@@ -109,6 +112,8 @@ sched_get_priority_min getcpu getpriority
 getpid gettid getppid getpgid getpgrp getsid getuid geteuid getgid getegid getgroups getresuid
 getresgid getrusage getrlimit uname sysinfo getrandom
 """
+
+_MODES_AND_TIMES = frozenset(["chmod", "fchmod", "fchmodat", "fchmodat2", "utimensat"])
 
 # link: sem_open() names its file by it, and multiprocessing's locks are made so.
 _PROCESSES = """
@@ -201,7 +206,7 @@ class _Instruction(NamedTuple):
     k: int
 
 
-def build(profile: str, machine: str, pid: int | None = None) -> bytes:
+def build(profile: str, machine: str, pid: int | None = None, mounts: bool = True) -> bytes:
     """Return the filter of a profile, an array of struct sock_filter. Cheap from the second call on.
 
     Args:
@@ -209,11 +214,12 @@ def build(profile: str, machine: str, pid: int | None = None) -> bytes:
         machine: "x86_64" or "aarch64", as `os.uname().machine` says.
         pid: the process to be confined, by the id that it has in its own PID namespace: it may signal
             itself. None: in "program" and "tests" no signal can be sent at all.
+        mounts: whether mounts of its own keep it from the machine's files.
 
     Raises:
         KeyError: no such profile or machine.
     """
-    code, places = _compiled(profile, machine, pid is not None)
+    code, places = _compiled(profile, machine, pid is not None, mounts)
     if pid is None:
         return code
     filled = bytearray(code)
@@ -254,14 +260,16 @@ class _Program(ctypes.Structure):
 
 
 @functools.cache
-def _compiled(profile: str, machine: str, knows_pid: bool) -> tuple[bytes, tuple[int, ...]]:
+def _compiled(
+    profile: str, machine: str, knows_pid: bool, mounts: bool
+) -> tuple[bytes, tuple[int, ...]]:
     """Return a filter and the offsets in it at which the process's id must be put."""
     instructions = [
         _Instruction(_LOAD, 0, 0, _MACHINE_AT),
         _Instruction(_IF_EQUAL, 1, 0, syscalls.AUDIT_ARCH[machine]),
         _Instruction(_RETURN, 0, 0, KILL),
         _Instruction(_LOAD, 0, 0, _NUMBER_AT),
-        *_tree(_ranges(profile, machine, knows_pid)),
+        *_tree(_ranges(profile, machine, knows_pid, mounts)),
     ]
     places = tuple(
         index * _INSTRUCTION.size + _K
@@ -278,7 +286,7 @@ def _compiled(profile: str, machine: str, knows_pid: bool) -> tuple[bytes, tuple
 _Ranges = list[tuple[int, list[_Instruction]]]
 
 
-def _ranges(profile: str, machine: str, knows_pid: bool) -> _Ranges:
+def _ranges(profile: str, machine: str, knows_pid: bool, mounts: bool) -> _Ranges:
     """Return what to do with each call: (first number, instructions), up to the next one's first."""
     rules = PROFILES[profile]
     names = {number: name for name, number in syscalls.NUMBERS[machine].items()}
@@ -287,6 +295,8 @@ def _ranges(profile: str, machine: str, knows_pid: bool) -> _Ranges:
         name = names.get(number)
         if name == "clone3":
             actions[number] = [_Instruction(_RETURN, 0, 0, _NO_SUCH_CALL)]
+        elif name in _MODES_AND_TIMES and not mounts:
+            actions[number] = [_Instruction(_RETURN, 0, 0, _DO_NOTHING)]
         elif name in rules:
             actions[number] = _check(rules[name], knows_pid)
         else:

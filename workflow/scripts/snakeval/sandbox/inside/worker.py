@@ -7,7 +7,7 @@ but this folder is imported, and else only the standard library.
 """
 
 # Paths here are the kernel's: plain text.
-# ruff: noqa: PTH118, PTH123
+# ruff: noqa: PTH123
 from __future__ import annotations
 
 import builtins
@@ -19,7 +19,6 @@ import mmap
 import os
 import random
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -31,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from . import candidate, channel, confinement, judge, kernel, namespaces, script, together
+from . import candidate, channel, confinement, folders, judge, kernel, namespaces, script, together
 
 MAX_VERDICT = 256 * 1024  # bytes
 READ = 64 * 1024  # bytes at a time
@@ -137,6 +136,7 @@ class Server:
         self._heard: Heard | None = None
         self._judge: tuple[int, int] | None = None  # process and socket
         self._judged = 0
+        self._limits = (0.0, 0)  # the seconds and MiB that the tests' process was started for
         self._isolated = level == "namespaces"
         read = [*namespaces.visible_folders(), *namespaces.DEVICES]
         if libraries:
@@ -180,7 +180,7 @@ class Server:
             for descriptor in pipes:
                 os.close(descriptor)
             if not self._isolated:
-                shutil.rmtree(folder, ignore_errors=True)
+                folders.remove(folder)
 
     def forget(self) -> None:
         """Give back the memory with what was seen last."""
@@ -233,7 +233,8 @@ class Server:
             {verdict: MAX_VERDICT, setup: 4_096, stdout: kept, stderr: kept}
         )
         deadline = started + request.timeout_s
-        why = self._watch(request, folder, main or pid, deadline, (verdict, stdout, stderr), heard)
+        told = verdict, stdout, stderr
+        why = self._watch(request, folder, pid, main or pid, deadline, told, heard)
         if answers and not heard.has_line(verdict):
             self._end_judge()  # it still waits for the program, or is gone
         ended = why == "ended" and _ends(pid, min(deadline, time.monotonic() + GRACE_S))
@@ -260,7 +261,8 @@ class Server:
 
     def _judge_process(self, request: Request) -> tuple[int, int]:
         """Return the tests' process and the socket to it; it serves several programs, one by one."""
-        if self._judge is not None and self._judged < JUDGE_SERVES:
+        limits = request.timeout_s, request.memory_mb
+        if self._judge is not None and self._judged < JUDGE_SERVES and self._limits == limits:
             self._judged += 1
             return self._judge
         self._end_judge()
@@ -274,7 +276,7 @@ class Server:
             self._become(limited, "tests", streams, None, _judge)
         os.close(theirs)
         os.close(nothing)
-        self._judge, self._judged = (pid, ours), 1
+        self._judge, self._judged, self._limits = (pid, ours), 1, limits
         return self._judge
 
     def _end_judge(self) -> None:
@@ -289,6 +291,7 @@ class Server:
         self,
         request: Request,
         folder: str,
+        pid: int,
         main: int,
         deadline: float,
         told: tuple[int, int, int],
@@ -297,9 +300,12 @@ class Server:
         """Wait for the end; return "said", "ended", "timeout", "output" or "files".
 
         Args:
+            pid: the program's process.
+            main: the process that says the verdict.
             told: the descriptors of verdict, standard output and standard error.
         """
         verdict, *output = told
+        look_at = time.monotonic() + DISK_POLL_S
         over = os.pidfd_open(main)
         try:
             while True:
@@ -322,8 +328,10 @@ class Server:
                     return "ended"
                 if request.stop_at_output and heard.over.intersection(output):
                     return "output"
-                if not ready and not self._isolated and _too_much(folder):
-                    return "files"
+                if not self._isolated and time.monotonic() >= look_at:
+                    if folders.too_much(folder, pid, confinement.MAX_FILE, confinement.MAX_FILES):
+                        return "files"
+                    look_at = time.monotonic() + DISK_POLL_S
         finally:
             os.close(over)
 
@@ -387,21 +395,6 @@ def _ends(pid: int, deadline: float) -> bool:
             return False
         time.sleep(0.0005)
     return True
-
-
-def _too_much(folder: str) -> bool:
-    """Whether a program has written more files or more bytes than it may."""
-    files = size = 0
-    for place, folders, names in os.walk(folder):
-        files += len(folders) + len(names)
-        for name in names:
-            try:
-                size += os.lstat(os.path.join(place, name)).st_blocks * 512
-            except OSError:  # it is gone again
-                continue
-        if files > confinement.MAX_FILES or size > confinement.MAX_FILE:
-            return True
-    return False
 
 
 # -- what a confined process does; its descriptors are those that `Server._run` lines up -------------
