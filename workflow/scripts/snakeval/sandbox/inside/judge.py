@@ -61,6 +61,10 @@ class Link:
         sender = wire.Sender()
         try:
             question = sender.encode((arguments, keywords))
+        except wire.TooDeep as error:
+            # Where the program has answered, the depth is of its making.
+            verdict = "exception" if self.last else "judge_failed"
+            self.end(_verdict(verdict, f"the tests hand over {error}"))
         except wire.Unsendable as error:
             # The tests are not made for two processes.
             self.end(_verdict("judge_failed", f"the tests hand over {error}"))
@@ -88,9 +92,17 @@ class Link:
             self.end(_verdict("exception", text))
         if isinstance(raised, failures.Exited):
             self.end(_verdict("exception", message, trace))
+        if isinstance(raised, StopIteration | StopAsyncIteration):
+            # `all(map(candidate, …))` would end here and pass; generators have the same rule.
+            raised = RuntimeError(f"the program raised {type(raised).__name__}")
         self.last = (arguments, keywords, "raised", raised)
         self.raised.append((raised, trace))
         raise raised
+
+    def forget(self) -> None:
+        """Let go of what the program has returned and raised."""
+        self.last = ()
+        self.raised.clear()
 
     def end(self, verdict: dict[str, Any]) -> None:
         """Set the verdict for good.
@@ -144,6 +156,10 @@ def run(order: dict[str, Any], descriptor: int) -> dict[str, Any]:
         check(candidate)
     except BaseException as error:
         return link.over or _judged(link, error)
+    finally:
+        # Names and functions hold each other: what the program has returned would stay for long.
+        names.clear()
+        link.forget()
     return link.over or _verdict("passed", "")
 
 
@@ -157,10 +173,21 @@ def _judged(link: Link, error: BaseException) -> dict[str, Any]:
     if isinstance(error, MemoryError):
         return failures.describe("memory", error, 1)
     broken = isinstance(error, NameError | ImportError | SyntaxError | failures.Exited | SystemExit)
+    broken = broken and not _follows(error, link)
     told = failures.describe("judge_failed" if broken else "wrong_answer", error, 1)
     if not isinstance(error, AssertionError):
         told["message"] = f"the tests ended with {told['message']}"
     return told | {"message": told["message"] + _after(link)}
+
+
+def _follows(error: BaseException, link: Link) -> bool:
+    """Whether the tests raised `error` while they handled one of the program's."""
+    before = error.__cause__ or error.__context__
+    while before is not None:
+        if any(before is raised for raised, _ in link.raised):
+            return True
+        before = before.__cause__ or before.__context__
+    return False
 
 
 def _after(link: Link) -> str:

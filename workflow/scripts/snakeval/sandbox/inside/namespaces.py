@@ -20,6 +20,7 @@ from .kernel import (
 )
 
 NOBODY = 65534
+HOST = b"sandbox"
 LAYERS = ("user", "mount", "pid", "net", "ipc", "uts")
 LIBRARIES = "/libraries"  # where third-party packages lie inside, wherever they lie outside
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
@@ -71,6 +72,7 @@ def enter(libraries: str | None) -> int:
         | kernel.CLONE_NEWUTS
         | kernel.CLONE_NEWPID,
     )
+    kernel.call("sethostname", HOST, len(HOST))
     kernel.write_file("/proc/self/setgroups", "deny")
     kernel.write_file("/proc/self/uid_map", f"1000 {uid} 1")
     kernel.write_file("/proc/self/gid_map", f"1000 {gid} 1")

@@ -31,6 +31,10 @@ class Unsendable(Exception):
     """A value that is not plain."""
 
 
+class TooDeep(Unsendable):
+    """A value nested too deeply."""
+
+
 class Sender:
     """Writes values; knows which containers the other side has already."""
 
@@ -59,7 +63,7 @@ class Sender:
         if kind is int:
             return value if -SMALL < value < SMALL else {"i": hex(value)}
         if depth > MAX_DEPTH:
-            raise Unsendable("a value nested too deeply, or one that contains itself")
+            raise TooDeep("a value nested too deeply, or one that contains itself")
         if kind is tuple:
             return {"t": [self.encode(item, depth + 1) for item in value]}
         number = self.known.get(id(value))
@@ -271,7 +275,7 @@ DECODERS: dict[str, Callable[[Receiver, Any], Any]] = {
     "y": lambda r, b: datetime.date(*b),
     "h": lambda r, b: datetime.time(*b[0]).replace(tzinfo=_read_zone(b[1]), fold=b[2]),
     "w": lambda r, b: datetime.timedelta(*b),
-    "Z": lambda r, b: _read_zone(b),
+    "Z": lambda r, b: datetime.timezone(datetime.timedelta(seconds=b)),
     "u": lambda r, b: uuid.UUID(int=int(b, 16)),
 }
 
