@@ -487,7 +487,8 @@ def send(control: socket.socket, message: dict[str, Any]) -> None:
     control.sendall(struct.pack("=I", len(body)) + body)
     for part in parts.values():
         with part:
-            control.sendall(part)
+            if part:  # the scorer may be gone already when nothing is left to be read
+                control.sendall(part)
 
 
 def seed_all() -> None:
