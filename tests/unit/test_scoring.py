@@ -18,7 +18,10 @@ from snakeval.scoring import final_text, score_pair
 DATASET = {
     "task": "code_generation",
     "metric": "pass@1",
-    "scoring": {"time_limit": {"floor_s": 5.0, "factor": 10.0, "ceiling_s": 60.0}, "memory_mb": 512},
+    "scoring": {
+        "time_limit": {"floor_s": 5.0, "factor": 10.0, "ceiling_s": 60.0},
+        "memory_mb": 512,
+    },
 }
 MODEL: dict[str, Any] = {
     "thinking": {"open": "<think>", "close": "</think>"},
@@ -120,7 +123,9 @@ def test_states_counts_and_bounds() -> None:
         "bounds": {"low": 0.3, "high": 0.7},
         "scorer": {"task": "code_generation", "version": tasks.get("code_generation").version},
     }
-    assert [set(row) for row in scored.timings] == [{"id", "repeat", "seconds", "limit_s"}] * len(STATES)
+    assert [set(row) for row in scored.timings] == [{"id", "repeat", "seconds", "limit_s"}] * len(
+        STATES
+    )
     assert scored.timings[8]["seconds"] is None
 
 

@@ -30,10 +30,10 @@ from snakeval.tasks._programs import (
     wrong_field,
 )
 
-# Imported once per worker where the folder has them, and not once per program.
-WARM: tuple[str, ...] = ()
+# Imported once per worker where they are installed, and not once per program.
+WARM = ("numpy", "pandas", "matplotlib.pyplot", "sklearn", "scipy.stats", "seaborn")
 ABSENT = "library missing here"  # how the sandbox begins its message on a library
-INSTALL = "install envs/bigcodebench.txt as its first line says"
+INSTALL = "run make libraries and set sandbox: {libraries: .libraries} (envs/bigcodebench.txt)"
 
 
 class CodeUnittest(ProgramTask):
@@ -103,17 +103,16 @@ class CodeUnittest(ProgramTask):
             raise SandboxError(
                 "sandbox.libraries",
                 repr(given),
-                "a folder with the libraries",
-                f"To make it, {INSTALL}.",
+                "a folder with libraries",
+                f"Or {INSTALL}.",
             )
-        warm = tuple(name for name in WARM if folder and (folder / name.split(".")[0]).is_dir())
+        warm = WARM if folder else ()
         return Sandbox(sandbox.get(UNSAFE, False) is True, libraries=folder, warm=warm)
 
     def judgement(self, found: Found, outcome: Outcome) -> Judgement:
         """Return the judgement of a program that was run; one on a missing library says what to do."""
         if outcome.verdict == "judge_failed" and outcome.message.startswith(ABSENT):
-            remedy = f"{INSTALL}, and give the folder as sandbox: {{libraries: FOLDER}}"
-            outcome = replace(outcome, message=f"{outcome.message}; {remedy}")
+            outcome = replace(outcome, message=f"{outcome.message}; {INSTALL}")
         return super().judgement(found, outcome)
 
 
