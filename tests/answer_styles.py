@@ -1,8 +1,7 @@
 """Ways of writing the same answer: what a model may wrap around a function, and how it may cut it up.
 
-    python -c 'import answer_styles; ...'   with tests/ and workflow/scripts/ on the path
-    matrix(wrong=False)                     one row a way: how many of HumanEval's problems it passes
-    table()                                 right and wrong answers side by side, for `make bench`
+    matrix(wrong=False)    one row a way: which of HumanEval's problems are accepted
+    table()                right and wrong answers side by side, for `make bench`
 
 A right answer is made from the reference solution, a wrong one in the same way from a program that
 differs from it by one small change and was seen to behave differently (`mutations.py`).

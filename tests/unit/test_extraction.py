@@ -13,6 +13,10 @@ from snakeval.extraction import Found, Missing, extract, extract_script, parse
 
 PROMPT = 'import math\n\n\ndef area(r):\n    """Area of a circle."""\n'
 AREA = "def area(r):\n    return math.pi * r * r\n"
+FENCES = (
+    'import math\n\n\ndef area(r):\n    """Area:\n\n    ```python\n    area(1)\n    ```\n```\nx\n```\n'
+    '    """\n    return math.pi * r * r\n'
+)
 
 
 def found(text: str, continuation: bool = False, prompt: str = PROMPT) -> Found:
@@ -129,6 +133,8 @@ def test_settings_in_a_block_of_their_own_are_kept() -> None:
         fenced(AREA) + fenced("def area(r):\n    return (0"),
         fenced(AREA) + fenced("def volume(r):\n    return area(r) * r\n"),
         "```python\ndef area(r):\n    return 0\n\nNo, that's wrong:\n\n" + fenced(AREA),
+        fenced("def area(r):\n    return 0\n") + fenced(FENCES),
+        fenced(FENCES) + "Use:\n" + fenced("print(area(1))"),
         f"````markdown\nText.\n\n{fenced(AREA)}````\n",
         f"````\n{fenced(AREA, '')}````\n",
         f"> Quoted:\n>\n{textwrap.indent(fenced(AREA), '> ')}",
