@@ -34,7 +34,8 @@ Not covered:
 
   - errors of the kernel itself, and what a processor leaks through timing and caches
   - load: the program may use a core, and its memory, until its time is over
-  - what any program may ask: the time, the names of machine and kernel, processors, free memory
+  - what any program may ask: the time, the kernel's version, the number of processors, free memory; at
+    level landlock the machine's name
   - lies: what a program prints about itself or its tests is only what it prints
 
 People see control characters as symbols, so that a program cannot play tricks on their terminal.
