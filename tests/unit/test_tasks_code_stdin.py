@@ -51,7 +51,10 @@ def contest(**changes: Any) -> dict[str, Any]:
         "public_tests": {"input": ["3\n"], "output": ["1.5\n"]},
         "private_tests": {"input": ["4\n"], "output": ["2 \r\n"]},
         "generated_tests": NOTHING,
-        "solutions": {"language": [2, 1, 3], "solution": ["int main(){}", "print 1", HALVE]},
+        "solutions": {
+            "language": [2, 1, 3, 3],
+            "solution": ["int main(){}", "print(raw_input())", "print 1", HALVE],
+        },
         "time_limit": None,
         "memory_limit_bytes": 0,
     }

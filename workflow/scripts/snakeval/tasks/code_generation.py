@@ -77,9 +77,8 @@ class CodeGeneration(ProgramTask):
     def find(self, attempt: Attempt) -> Found | Missing:
         """Return the function in an answer, with the helpers of a prompt that is source."""
         metadata = attempt.sample["metadata"]
-        prompt = metadata["prompt"]
         return extract(
-            attempt.text, prompt, metadata["entry_point"], attempt.continuation and bool(prompt)
+            attempt.text, metadata["prompt"], metadata["entry_point"], attempt.continuation
         )
 
     def program(self, sample: Sample, code: str, scoring: Mapping[str, Any]) -> Program:
