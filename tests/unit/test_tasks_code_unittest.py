@@ -195,7 +195,9 @@ def test_where_the_own_solution_fails_here_nothing_is_judged(libraries: str) -> 
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match=r"sandbox.libraries: got .*nowhere.* make libraries"):
+    with pytest.raises(
+        SandboxError, match=r"sandbox.libraries: got .*nowhere.*Run: make libraries"
+    ):
         judged(sample(), fenced(RIGHT), str(tmp_path / "nowhere"))
 
 

@@ -33,7 +33,10 @@ from snakeval.tasks._programs import (
 # Imported once per worker where they are installed, and not once per program.
 WARM = ("numpy", "pandas", "matplotlib.pyplot", "sklearn", "scipy.stats", "seaborn")
 ABSENT = "library missing here"  # how the sandbox begins its message on a library
-INSTALL = "run make libraries and set sandbox: {libraries: .libraries} (envs/bigcodebench.txt)"
+REMEDY = (
+    "make libraries installs most into .libraries, pip install --target .libraries any other; "
+    "set sandbox: {libraries: .libraries}"
+)
 
 
 class CodeUnittest(ProgramTask):
@@ -104,7 +107,7 @@ class CodeUnittest(ProgramTask):
                 "sandbox.libraries",
                 repr(given),
                 "a folder with libraries",
-                f"Or {INSTALL}.",
+                "Run: make libraries, and set sandbox: {libraries: .libraries}",
             )
         warm = WARM if folder else ()
         return Sandbox(sandbox.get(UNSAFE, False) is True, libraries=folder, warm=warm)
@@ -112,7 +115,7 @@ class CodeUnittest(ProgramTask):
     def judgement(self, found: Found, outcome: Outcome) -> Judgement:
         """Return the judgement of a program that was run; one on a missing library says what to do."""
         if outcome.verdict == "judge_failed" and outcome.message.startswith(ABSENT):
-            outcome = replace(outcome, message=f"{outcome.message}; {INSTALL}")
+            outcome = replace(outcome, message=f"{outcome.message}; {REMEDY}")
         return super().judgement(found, outcome)
 
 
