@@ -86,6 +86,7 @@ class Sandbox:
         refused: list[str] = []
         for candidate in (level,) if level else LEVELS:
             if candidate == "none" and not allow_unsafe:
+                refused += ["none: not allowed"] if level else []
                 continue
             worker = _Worker(self._order | {"level": candidate})
             try:
@@ -470,5 +471,5 @@ def _no_safe_level(reason: str) -> SandboxError:
         "Switch user namespaces on (sysctl user.max_user_namespaces=15000; where they exist also "
         "kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0; in a "
         "container allow unshare and mount), or, where the models' programs may do anything that "
-        f"you may, set sandbox: {{{UNSAFE}: true}}.",
+        f"you may, set sandbox: {{{UNSAFE}: true}} (sandbox.py: --unsafe-no-isolation).",
     )

@@ -43,13 +43,13 @@ def load(source: str, entry_point: str) -> Any:
     try:
         code = compile(source, "program.py", "exec", dont_inherit=True)
     except Exception as error:  # MemoryError too: the parser's own stack is full
-        return failures.describe("syntax", error, 1)
+        return failures.describe("syntax", error)
     try:
         exec(code, names)
     except MemoryError as error:
-        return failures.describe("memory", error, 1)
+        return failures.describe("memory", error)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too
-        return failures.describe("exception", error, 1)
+        return failures.describe("exception", error)
     function = names.get(entry_point)
     if not callable(function):
         return failures.missing(entry_point)
@@ -73,7 +73,7 @@ def answer(function: Any, question: Any) -> dict[str, Any]:
     try:
         result = function(*arguments, **keywords)
     except BaseException as error:
-        return {"e": failures.exception(error, 1)}
+        return {"e": failures.exception(error)}
     sender = wire.Sender()
     sender.know(given)
     try:
@@ -86,5 +86,5 @@ def answer(function: Any, question: Any) -> dict[str, Any]:
     except wire.Unsendable as error:
         return {"u": str(error)}
     except BaseException as error:
-        return {"e": failures.exception(error, 1)}
+        return {"e": failures.exception(error)}
     return {"r": form, "c": changes}

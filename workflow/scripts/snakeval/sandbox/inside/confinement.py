@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import resource
 import sys
+import time
 
 from . import kernel, landlock, seccomp
 
@@ -33,6 +35,7 @@ class Confinement:
         self.level = level
         self._read = read
         self._machine = platform.machine()
+        self._tasks, self._counted = 0, -math.inf
         self.layers: list[str] = ["rlimits"]
         if level == "none":
             return
@@ -58,7 +61,7 @@ class Confinement:
         Raises:
             OSError: the kernel says no; no stranger's code may run then.
         """
-        limit_resources(timeout_s, memory_mb, self.level == "namespaces")
+        limit_resources(timeout_s, memory_mb, self._tasks + MAX_PROCESSES)
         if self.level == "none":
             return
         kernel.drop_capabilities()
@@ -68,6 +71,11 @@ class Confinement:
         # Without a PID namespace new processes could not be found again.
         known = profile if self.level == "namespaces" or profile != "processes" else "program"
         seccomp.load(self._filter(known))
+
+    def count_tasks(self) -> None:
+        """Count the user's processes anew, about once a second, where the limit means all of them."""
+        if self.level != "namespaces" and time.monotonic() - self._counted > 1:
+            self._tasks, self._counted = own_tasks(), time.monotonic()
 
     def _filter(self, profile: str) -> bytes:
         mounts = self.level == "namespaces"
@@ -95,14 +103,13 @@ def take_streams(descriptors: list[int]) -> None:
     os.closerange(len(descriptors), MOST_DESCRIPTORS)
 
 
-def limit_resources(timeout_s: float, memory_mb: int, isolated: bool) -> None:
+def limit_resources(timeout_s: float, memory_mb: int, processes: int) -> None:
     """Set the limits of a process and of what it starts; they hold for each process by itself.
 
     Args:
         timeout_s: processor time; a backstop behind the wall clock.
-        isolated: whether processes are counted in a user namespace of their own.
+        processes: how many processes and threads the user may have, in this user namespace.
     """
-    processes = MAX_PROCESSES if isolated else own_tasks() + MAX_PROCESSES
     for name, value in (
         (resource.RLIMIT_AS, memory_mb << 20),
         (resource.RLIMIT_CPU, int(timeout_s) + 2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import linecache
+import os
 import sys
 import traceback
 from typing import Any
@@ -12,6 +13,7 @@ from . import wire
 
 MAX_TEXT = 2_000  # characters of a message or a traceback that are kept
 MAX_BASES = 20
+_HERE = os.path.dirname(__file__) + os.sep  # noqa: PTH120
 
 
 def show_lines(name: str, source: str) -> None:
@@ -20,13 +22,9 @@ def show_lines(name: str, source: str) -> None:
     linecache.cache[name] = (1, None, lines, name)
 
 
-def describe(verdict: str, error: BaseException, skip: int = 0) -> dict[str, Any]:
-    """Return verdict, message and traceback of an exception; the texts are bounded in length.
-
-    Args:
-        skip: frames at the top that are ours.
-    """
-    return {"verdict": verdict, "message": _message(error), "traceback": trace(error, skip)}
+def describe(verdict: str, error: BaseException) -> dict[str, Any]:
+    """Return verdict, message and traceback of an exception; the texts are bounded in length."""
+    return {"verdict": verdict, "message": _message(error), "traceback": trace(error)}
 
 
 def missing(entry_point: str) -> dict[str, Any]:
@@ -43,19 +41,19 @@ def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def trace(error: BaseException, skip: int) -> str:
-    """Return the end of an exception's traceback."""
+def trace(error: BaseException) -> str:
+    """Return the end of an exception's traceback, without the frames of this package above it."""
     try:
         frames = error.__traceback__
-        for _ in range(skip):
-            frames = frames.tb_next if frames else None
+        while frames and frames.tb_frame.f_code.co_filename.startswith(_HERE):
+            frames = frames.tb_next
         lines = traceback.format_exception(type(error), error, frames, limit=-20)
         return "".join(lines)[-MAX_TEXT:]
     except BaseException:
         return ""
 
 
-def exception(error: BaseException, skip: int) -> dict[str, Any]:
+def exception(error: BaseException) -> dict[str, Any]:
     """Return what `rebuild` needs; only names and plain values."""
     kinds = type(error).__mro__[:MAX_BASES]
     try:
@@ -66,7 +64,7 @@ def exception(error: BaseException, skip: int) -> dict[str, Any]:
         "kinds": [[str(kind.__module__), str(kind.__qualname__)] for kind in kinds],
         "arguments": arguments,
         "message": _message(error),
-        "traceback": trace(error, skip),
+        "traceback": trace(error),
     }
 
 

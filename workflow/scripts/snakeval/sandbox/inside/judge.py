@@ -150,7 +150,7 @@ def run(order: dict[str, Any], descriptor: int) -> dict[str, Any]:
         exec(compile(order["tests"], "tests.py", "exec", dont_inherit=True), names)
         check = names["check"]
     except BaseException as error:
-        return failures.describe("judge_failed", error, 1)
+        return failures.describe("judge_failed", error)
     try:
         link.begin()
         check(candidate)
@@ -168,13 +168,13 @@ def _judged(link: Link, error: BaseException) -> dict[str, Any]:
     for raised, trace in link.raised:
         if error is raised:
             kind = "memory" if isinstance(error, MemoryError) else "exception"
-            told = failures.describe(kind, error, 1)
+            told = failures.describe(kind, error)
             return told | {"message": f"{told['message']}{_after(link)}", "traceback": trace}
     if isinstance(error, MemoryError):
-        return failures.describe("memory", error, 1)
+        return failures.describe("memory", error)
     broken = isinstance(error, NameError | ImportError | SyntaxError | failures.Exited | SystemExit)
     broken = broken and not _follows(error, link)
-    told = failures.describe("judge_failed" if broken else "wrong_answer", error, 1)
+    told = failures.describe("judge_failed" if broken else "wrong_answer", error)
     if not isinstance(error, AssertionError):
         told["message"] = f"the tests ended with {told['message']}"
     return told | {"message": told["message"] + _after(link)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -20,7 +21,7 @@ def compiled(source: str) -> Any:
     try:
         return compile(source, "solution.py", "exec", dont_inherit=True)
     except Exception as error:
-        return failures.describe("syntax", error, 1)
+        return failures.describe("syntax", error)
 
 
 def run(code: types.CodeType) -> int:
@@ -46,9 +47,16 @@ def _guarded(step: Any) -> int:
     except SystemExit as error:
         if error.code is None or isinstance(error.code, int):
             return (error.code or 0) & 0xFF
-        os.write(2, str(error.code).encode("utf-8", "replace"))
-        return FAILED
+        _tell(str(error.code))
     except BaseException as error:
-        os.write(2, failures.trace(error, 1).encode("utf-8", "replace"))
-        return FAILED
-    return 0
+        _tell(failures.trace(error))
+    else:
+        return 0
+    return FAILED
+
+
+def _tell(text: str) -> None:
+    """Write to standard error, behind what the program itself has written there."""
+    with contextlib.suppress(Exception):
+        sys.stderr.flush()
+    os.write(2, text.encode("utf-8", "replace"))

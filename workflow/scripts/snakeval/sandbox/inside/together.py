@@ -26,14 +26,14 @@ def check(source: str, order: dict[str, Any]) -> dict[str, Any]:
         exec(compile(order["tests"], "tests.py", "exec", dont_inherit=True), names)
         run = names["check"]
     except BaseException as error:
-        return failures.describe("judge_failed", error, 1)
+        return failures.describe("judge_failed", error)
     try:
         run(function)
     except MemoryError as error:
-        return failures.describe("memory", error, 1)
+        return failures.describe("memory", error)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: none of them is a pass
         wrong = isinstance(error, AssertionError)
-        return failures.describe("wrong_answer" if wrong else "exception", error, 1)
+        return failures.describe("wrong_answer" if wrong else "exception", error)
     return {"verdict": "passed", "message": "", "traceback": ""}
 
 
@@ -52,13 +52,13 @@ def unit_tests(source: str, order: dict[str, Any]) -> dict[str, Any]:
         try:
             code = compile(text, name, "exec", dont_inherit=True)
         except Exception as error:
-            return failures.describe("judge_failed" if step else "syntax", error, 1)
+            return failures.describe("judge_failed" if step else "syntax", error)
         try:
             exec(code, names)
         except MemoryError as error:
-            return failures.describe("memory", error, 1)
+            return failures.describe("memory", error)
         except BaseException as error:
-            return failures.describe("judge_failed" if step else "exception", error, 1)
+            return failures.describe("judge_failed" if step else "exception", error)
         if not step and not callable(names.get(order["entry_point"])):
             return failures.missing(order["entry_point"])
     cases = [

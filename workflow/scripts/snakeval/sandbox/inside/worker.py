@@ -171,6 +171,7 @@ class Server:
         folder = "/tmp"
         if not self._isolated:
             folder = tempfile.mkdtemp(prefix="snakeval-program-")
+        self._confinement.count_tasks()
         children: list[int] = []
         pipes: list[int] = []
         try:
