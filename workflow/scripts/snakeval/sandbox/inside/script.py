@@ -35,9 +35,16 @@ def run(code: types.CodeType) -> int:
     sys.argv = ["solution.py"]
     exit_code = _guarded(lambda: exec(code, made.__dict__))
     # Fast input and output in contests is often printed at exit, and deep recursion runs in a thread.
-    for step in (threading._shutdown, atexit._run_exitfuncs, sys.stdout.flush, sys.stderr.flush):  # type: ignore[attr-defined]
+    for step in (threading._shutdown, atexit._run_exitfuncs, _flush):  # type: ignore[attr-defined]
         exit_code = _guarded(step) or exit_code
     return exit_code
+
+
+def _flush() -> None:
+    """Write what is left in Python's streams; a program may have closed or replaced them."""
+    for stream in (sys.stdout, sys.stderr):
+        if not getattr(stream, "closed", True):
+            stream.flush()
 
 
 def _guarded(step: Any) -> int:

@@ -20,6 +20,7 @@ import os
 import random
 import select
 import signal
+import site
 import socket
 import struct
 import sys
@@ -525,6 +526,9 @@ def main(order: dict[str, Any]) -> int:
     confinement.make_streams()
     for name in WARM.split():
         __import__(name)
+    # Python was started without `site`, and programs call exit().
+    site.setquit()
+    site.sethelper()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the scorer; it closes the socket
     os.environ.pop("LD_LIBRARY_PATH", None)  # the interpreter may have needed it, programs do not
     try:
