@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 
 MAX_NUMBER = 400  # characters: longer tokens are compared as text only
 TOLERANCE = Decimal("1e-6")  # absolute or relative; only where the right token has a decimal point
 SHOWN = 80  # characters
+# Decimal takes more than contests do: underscores, digits of other scripts, "infinity".
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 
 
 def same_output(got: str, wanted: str) -> str:
@@ -36,12 +39,9 @@ def _same_token(got: str, wanted: str) -> bool:
         return True
     if max(len(got), len(wanted)) > MAX_NUMBER:
         return False
-    try:
-        number, right = Decimal(got), Decimal(wanted)
-    except InvalidOperation:
+    if not (_NUMBER.fullmatch(got) and _NUMBER.fullmatch(wanted)):
         return False
-    if not (number.is_finite() and right.is_finite()):
-        return False
+    number, right = Decimal(got), Decimal(wanted)
     if max(abs(number.adjusted()), abs(right.adjusted())) > MAX_NUMBER:
         return False
     if number == right:

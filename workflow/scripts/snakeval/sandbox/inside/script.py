@@ -42,8 +42,8 @@ def run(code: types.CodeType) -> int:
 
 def _flush() -> None:
     """Write what is left in Python's streams; a program may have closed or replaced them."""
-    for stream in (sys.stdout, sys.stderr):
-        if not getattr(stream, "closed", True):
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
+        if stream is not None and not getattr(stream, "closed", True):
             stream.flush()
 
 
