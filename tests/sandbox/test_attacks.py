@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from attacks import ATTACKS, PRELUDE, Attack
@@ -73,6 +74,8 @@ def test_an_attack_fails(user: User, level: str, attack: Attack, processes: bool
     if attack.timeout:
         assert outcome.verdict in ("timeout", "exception", "memory"), outcome
     assert outcome.seconds < (SECONDS if attack.timeout else LONGER) + LATE_S
+    folder = Path(outcome.stdout.splitlines()[0].removeprefix("FOLDER "))
+    assert level == "namespaces" or not folder.exists()
     assert max(len(outcome.stdout), len(outcome.stderr)) <= Limits().output_bytes
     assert next_one.verdict == "passed", next_one
 
