@@ -32,8 +32,9 @@ def serve(source: str, entry_point: str, link: int) -> None:
 
 def _send(link: int, form: dict[str, Any]) -> None:
     # After the last answer this process may be ended at once: what it has printed must be out.
-    with contextlib.suppress(Exception):  # the program may have closed or replaced its output
-        sys.stdout.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the program may have closed or replaced its output
+            stream.flush()
     channel.send(link, form)
 
 

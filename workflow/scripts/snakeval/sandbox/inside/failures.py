@@ -104,7 +104,7 @@ class Exited(BaseException):
 def _known_class(module: str, name: str) -> type[BaseException] | None:
     """Return an exception class of a module that is loaded already."""
     where = builtins if module == "builtins" else sys.modules.get(module)
-    if module not in sys.stdlib_module_names or where is None:
+    if module.partition(".")[0] not in sys.stdlib_module_names or where is None:
         return None
     found = getattr(where, name, None)
     if isinstance(found, type) and issubclass(found, BaseException):

@@ -25,9 +25,7 @@ class Link:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.over: dict[str, Any] | None = None  # the verdict, once nothing more can be asked
-        self.raised: list[
-            tuple[BaseException, str]
-        ] = []  # what the program raised, with tracebacks
+        self.raised: list[tuple[BaseException, str, str]] = []  # with messages and tracebacks
         self.last: tuple[Any, ...] = ()  # arguments, keywords, verb, result of the last call
 
     def begin(self) -> None:
@@ -94,9 +92,10 @@ class Link:
             self.end(_verdict("exception", message, trace))
         if isinstance(raised, StopIteration | StopAsyncIteration):
             # `all(map(candidate, …))` would end here and pass; generators have the same rule.
-            raised = RuntimeError(f"the program raised {type(raised).__name__}")
+            message = f"the program raised {type(raised).__name__}"
+            raised = RuntimeError(message)
         self.last = (arguments, keywords, "raised", raised)
-        self.raised.append((raised, trace))
+        self.raised.append((raised, message, trace))
         raise raised
 
     def forget(self) -> None:
@@ -165,11 +164,10 @@ def run(order: dict[str, Any], descriptor: int) -> dict[str, Any]:
 
 def _judged(link: Link, error: BaseException) -> dict[str, Any]:
     """Return the verdict where the tests have raised `error`."""
-    for raised, trace in link.raised:
+    for raised, message, trace in link.raised:
         if error is raised:
             kind = "memory" if isinstance(error, MemoryError) else "exception"
-            told = failures.describe(kind, error)
-            return told | {"message": f"{told['message']}{_after(link)}", "traceback": trace}
+            return _verdict(kind, message + _after(link), trace)
     if isinstance(error, MemoryError):
         return failures.describe("memory", error)
     broken = isinstance(error, NameError | ImportError | SyntaxError | failures.Exited | SystemExit)
@@ -184,7 +182,7 @@ def _follows(error: BaseException, link: Link) -> bool:
     """Whether the tests raised `error` while they handled one of the program's."""
     before = error.__cause__ or error.__context__
     while before is not None:
-        if any(before is raised for raised, _ in link.raised):
+        if any(before is raised for raised, _, _ in link.raised):
             return True
         before = before.__cause__ or before.__context__
     return False

@@ -408,14 +408,14 @@ VERDICT = ANSWERS = 4
 def _serve(request: Request) -> int:
     program = _read(PROGRAM)
     candidate.serve(program["source"], program["entry_point"], LINK)
-    sys.stdout.flush()
     return 0
 
 
 def _judge(request: Request) -> int:
     kind = socket.AF_UNIX, socket.SOCK_STREAM, 0  # given, so that the kernel need not be asked
     with socket.socket(*kind, fileno=ANSWERS) as answers:
-        before = dict(vars(builtins)), dict(os.environ), sys.getrecursionlimit()
+        names = vars(builtins)  # the function itself may be gone when they are put back
+        before = dict(names), dict(os.environ), sys.getrecursionlimit()
         while True:
             head, files, _, _ = socket.recv_fds(answers, 1, 2)
             if not head:
@@ -424,9 +424,9 @@ def _judge(request: Request) -> int:
             result = judge.run(_read(tests), link)
             os.close(link)
             # What tests do to their interpreter is not for the next program's tests.
-            if vars(builtins) != before[0]:
-                vars(builtins).clear()
-                vars(builtins).update(before[0])
+            if names != before[0]:
+                names.clear()
+                names.update(before[0])
             os.environ.clear()
             os.environ.update(before[1])
             sys.setrecursionlimit(before[2])
@@ -437,7 +437,9 @@ def _judge(request: Request) -> int:
 def _together(request: Request) -> int:
     run = together.unit_tests if request.kind == "unit_tests" else together.check
     result = run(_read(PROGRAM)["source"], _read(TESTS))
-    sys.stdout.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the program may have closed or replaced its output
+            stream.flush()
     _say(result | {"token": request.token}, VERDICT)
     return 0
 
