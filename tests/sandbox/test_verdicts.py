@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 
 import pytest
 from forgeries import (
@@ -100,10 +101,11 @@ def f(x):
 def test_a_large_answer_is_not_paid_by_the_next_ones(user: User, level: str) -> None:
     large = "def f(x):\n    return '\\U0001f600' + 'x' * (31 << 20)\n"
     hungry = f"x = bytes(200 << 20)\n{SQUARES}"
+    patient = replace(LIMITS, time=TimeLimit(floor_s=60))
     outcomes = user.run(
         level,
-        *[Program(large, Check(SQUARES, "f"), LIMITS)] * 5,
-        Program(RIGHT[SQUARES], Check(hungry, "f"), LIMITS),
+        *[Program(large, Check(SQUARES, "f"), patient)] * 5,
+        Program(RIGHT[SQUARES], Check(hungry, "f"), patient),
     )
     assert [outcome.verdict for outcome in outcomes] == ["wrong_answer"] * 5 + ["passed"]
 
@@ -117,7 +119,7 @@ def test_tests_that_took_long_are_not_paid_by_the_next_ones(user: User, level: s
         "    while time.process_time() < over: pass\n"
         "    assert candidate(2) == 4\n"
     )
-    short, long = Limits(512, TimeLimit(floor_s=0.01)), Limits(512, TimeLimit(floor_s=20))
+    short, long = Limits(512, TimeLimit(floor_s=0.01)), Limits(512, TimeLimit(floor_s=60))
     first = Program(RIGHT[SQUARES], Check(SQUARES, "f"), short)
     later = Program(RIGHT[SQUARES], Check(slow, "f"), long)
     assert user.run(level, first, later)[-1].verdict == "passed"
