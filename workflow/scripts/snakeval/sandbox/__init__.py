@@ -16,8 +16,9 @@ Levels, of which the strongest that the machine allows is taken:
   kernel has it; a list of allowed system calls (seccomp); no capabilities; limits of memory, processor
   time, file size, threads and open files; a wall-clock limit.
 - "landlock": Landlock, seccomp and the limits, for machines whose user namespaces are off. Programs start no
-  processes there. They could see which paths exist, and count the machine's processors and memory; a
-  folder that outgrows 64 MiB or 4,096 files is noticed within about 0.1 s and not at once.
+  processes there. They can see which paths and processes exist, the machine's name, its processors and
+  memory; a folder that outgrows 64 MiB or 4,096 files is noticed within about 0.1 s and not at once; modes
+  and times of files seem to change and do not; for root the number of threads is bounded by memory only.
 - "none": the limits alone. Only with the setting `unsafe_no_isolation`, and every result is marked.
 
 Covered: network, files of the machine, other processes, environment, privileges, memory, processor time,
@@ -25,7 +26,8 @@ files, threads, endless output, processes left behind; and for verdicts that are
 `os._exit`, `sys.exit`, patched builtins, tests, `assert`, `__eq__` and `unittest`, reading the tests from frames,
 files or /proc, writing results, signals to the judge.
 
-Not covered: errors of the kernel itself, and what a processor leaks (timing, caches). With `UnitTests` a
+Not covered: errors of the kernel itself, and what a processor leaks (timing, caches). At level "namespaces"
+a program is the first process of its namespace, where signals that would end or stop it do nothing. With `UnitTests` a
 program may start up to 64 processes, each with the memory limit of one; and a program that is judged
 "together" could find its tests in its own interpreter and forge the verdict.
 """
