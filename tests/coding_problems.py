@@ -86,13 +86,16 @@ class Problems:
         return sorted(path.stem for path in (ROOT / "config/data" / self.name).glob("*.yaml"))
 
     def rows(self, topic: str) -> list[dict[str, str]]:
-        return _load(ROOT / "config/data" / self.name / f"{topic}.yaml")
+        found: list[dict[str, str]] = _load(ROOT / "config/data" / self.name / f"{topic}.yaml")
+        return found
 
     def all_rows(self) -> list[dict[str, str]]:
         return [row for topic in self.topics for row in self.rows(topic)]
 
     def wrong_programs(self, topic: str) -> dict[str, list[dict[str, str]]]:
-        return _load(ROOT / "tests/data" / self.name / f"{topic}.yaml")
+        file = ROOT / "tests/data" / self.name / f"{topic}.yaml"
+        found: dict[str, list[dict[str, str]]] = _load(file)
+        return found
 
     def check_files(self, topics: Iterable[str], count: int) -> None:
         """Each topic has both files, and all problems are there under names of their own."""
