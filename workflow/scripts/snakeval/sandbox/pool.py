@@ -339,12 +339,12 @@ def _compare_cases(worker: _Worker, program: Program, test: InputOutput, limit_s
     seconds = slowest = 0.0
     memory = 0
     outcome = Outcome("judge_failed", "no cases")
+    source = json.dumps({"source": program.code, "entry_point": ""})
     for number, case in enumerate(test.cases, 1):
         longest = max(map(len, case.accepted), default=0)
         most = max(program.limits.output_bytes, 2 * longest + 4_096)
         request = _request("script", program.limits, limit_s, most, "")
         request["stop_at_output"] = True
-        source = json.dumps({"source": program.code, "entry_point": ""})
         outcome = _outcome(worker.run(request, [source, "", case.stdin]), "script", "", limit_s)
         seconds += outcome.seconds
         slowest = max(slowest, outcome.seconds)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from snakeval.errors import SourceError, one_line
-from snakeval.extraction import Found, Missing
+from snakeval.extraction import Found, Missing, extract
 from snakeval.records import Metric, Sample, Score
 from snakeval.sandbox import UNSAFE, Limits, Outcome, Program, Sandbox, TimeLimit
 from snakeval.statistics import attempts_counts, mean_metric, pass_at_k
-from snakeval.tasks import Attempt, Judged, Judgement, Task
+from snakeval.tasks import Attempt, Judged, Judgement, Task, text_field
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,27 @@ def solution(sample: Sample) -> str | None:
     """Return the source of the sample's reference, or None."""
     target = sample["target"]
     return target["solution"] if isinstance(target, dict) else None
+
+
+def find_function(attempt: Attempt) -> Found | Missing:
+    """Return the function in an answer, with the imports and helpers of a prompt that is source."""
+    metadata = attempt.sample["metadata"]
+    return extract(attempt.text, metadata["prompt"], metadata["entry_point"], attempt.continuation)
+
+
+def reference_source(
+    row: Mapping[str, Any], fields: Mapping[str, str], prompt: str, where: str
+) -> str | None:
+    """Return a row's reference: a whole program (`reference`), or what belongs behind the prompt.
+
+    Raises:
+        SourceError: its column is missing or holds no text.
+    """
+    if "reference" in fields:
+        return text_field(row, fields, "reference", where)
+    if "reference_body" in fields:
+        return prompt + text_field(row, fields, "reference_body", where)
+    return None
 
 
 def wrong_field(value: object, expected: str, role: str, where: str) -> SourceError:

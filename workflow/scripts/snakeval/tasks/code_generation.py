@@ -13,15 +13,17 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
-from snakeval.extraction import Found, Missing, extract, parse
+from snakeval.extraction import Found, Missing, parse
 from snakeval.records import Sample
 from snakeval.sandbox import Check, Program, Together
 from snakeval.tasks import Attempt, _asserts, id_field, text_field
 from snakeval.tasks._programs import (
     ProgramTask,
     column,
+    find_function,
     function_name,
     limits,
+    reference_source,
     solution,
     texts,
     wrong_field,
@@ -50,11 +52,7 @@ class CodeGeneration(ProgramTask):
         without an `entry_point` they tell which function they test.
         """
         prompt = text_field(row, fields, "prompt", where)
-        reference = None
-        if "reference" in fields:
-            reference = text_field(row, fields, "reference", where)
-        elif "reference_body" in fields:
-            reference = prompt + text_field(row, fields, "reference_body", where)
+        reference = reference_source(row, fields, prompt, where)
         sample: Sample = {
             "id": id_field(row, fields, where),
             "inputs": {"prompt": prompt},
@@ -76,10 +74,7 @@ class CodeGeneration(ProgramTask):
 
     def find(self, attempt: Attempt) -> Found | Missing:
         """Return the function in an answer, with the helpers of a prompt that is source."""
-        metadata = attempt.sample["metadata"]
-        return extract(
-            attempt.text, metadata["prompt"], metadata["entry_point"], attempt.continuation
-        )
+        return find_function(attempt)
 
     def program(self, sample: Sample, code: str, scoring: Mapping[str, Any]) -> Program:
         """Return the program with its tests."""

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from snakeval.errors import SandboxError
-from snakeval.extraction import Found, Missing, extract, parse
+from snakeval.extraction import Found, Missing, parse
 from snakeval.records import Sample
 from snakeval.sandbox import UNSAFE, Outcome, Program, Sandbox, UnitTests
 from snakeval.tasks import Attempt, Judgement, id_field, text_field
 from snakeval.tasks._programs import (
     ProgramTask,
     column,
+    find_function,
     function_name,
     limits,
+    reference_source,
     solution,
     texts,
     wrong_field,
@@ -62,11 +64,7 @@ class CodeUnittest(ProgramTask):
         inputs = {"prompt": prompt, "entry_point": function_name(name, "entry_point", where)}
         if "instruction" in fields:
             inputs["instruction"] = text_field(row, fields, "instruction", where)
-        reference = None
-        if "reference" in fields:
-            reference = text_field(row, fields, "reference", where)
-        elif "reference_body" in fields:
-            reference = prompt + text_field(row, fields, "reference_body", where)
+        reference = reference_source(row, fields, prompt, where)
         libraries = set(_listed(column(row, fields, "libraries", where), where))
         libraries.update(_imported(tests), _imported(reference or prompt))
         return {
@@ -83,10 +81,7 @@ class CodeUnittest(ProgramTask):
 
     def find(self, attempt: Attempt) -> Found | Missing:
         """Return the function in an answer, with the prompt's imports and helpers before it."""
-        metadata = attempt.sample["metadata"]
-        return extract(
-            attempt.text, metadata["prompt"], metadata["entry_point"], attempt.continuation
-        )
+        return find_function(attempt)
 
     def program(self, sample: Sample, code: str, scoring: Mapping[str, Any]) -> Program:
         """Return the program with its tests and the libraries that the problem needs."""

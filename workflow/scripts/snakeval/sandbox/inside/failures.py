@@ -24,13 +24,17 @@ def show_lines(name: str, source: str) -> None:
 
 def describe(verdict: str, error: BaseException) -> dict[str, Any]:
     """Return verdict, message and traceback of an exception; the texts are bounded in length."""
-    return {"verdict": verdict, "message": _message(error), "traceback": trace(error)}
+    return told(verdict, _message(error), trace(error))
+
+
+def told(verdict: str, message: str, trace: str = "") -> dict[str, Any]:
+    """Return a verdict as processes tell it."""
+    return {"verdict": verdict, "message": message, "traceback": trace}
 
 
 def missing(entry_point: str) -> dict[str, Any]:
     """Return the verdict on a program without the function."""
-    message = f"the program defines no function {entry_point}"
-    return {"verdict": "entry_point_missing", "message": message, "traceback": ""}
+    return told("entry_point_missing", f"the program defines no function {entry_point}")
 
 
 def _message(error: BaseException) -> str:

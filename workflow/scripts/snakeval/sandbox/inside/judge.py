@@ -45,7 +45,7 @@ class Link:
             "entry_point_missing",
         ):
             self.end({name: str(told.get(name)) for name in ("verdict", "message", "traceback")})
-        self.end(_verdict("exception", "the program wrote into its own channel"))
+        self.end(failures.told("exception", "the program wrote into its own channel"))
 
     def call(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Have the program's function called.
@@ -62,10 +62,10 @@ class Link:
         except wire.TooDeep as error:
             # Where the program has answered, the depth is of its making.
             verdict = "exception" if self.last else "judge_failed"
-            self.end(_verdict(verdict, f"the tests hand over {error}"))
+            self.end(failures.told(verdict, f"the tests hand over {error}"))
         except wire.Unsendable as error:
             # The tests are not made for two processes.
-            self.end(_verdict("judge_failed", f"the tests hand over {error}"))
+            self.end(failures.told("judge_failed", f"the tests hand over {error}"))
         try:
             channel.send(self._descriptor, question)
         except channel.Closed as error:
@@ -81,15 +81,15 @@ class Link:
                 return result
             if "u" in form:
                 message = f"the program returned {str(form['u'])[:300]}, which is no plain value"
-                self.end(_verdict("wrong_answer", message))
+                self.end(failures.told("wrong_answer", message))
             raised = failures.rebuild(form["e"])
             trace = str(form["e"]["traceback"])[-failures.MAX_TEXT :]
             message = str(form["e"]["message"])[: failures.MAX_TEXT]
         except Exception as bad:  # hostile data may raise anything, RecursionError too
             text = f"the program answered with what cannot be read ({type(bad).__name__})"
-            self.end(_verdict("exception", text))
+            self.end(failures.told("exception", text))
         if isinstance(raised, failures.Exited):
-            self.end(_verdict("exception", message, trace))
+            self.end(failures.told("exception", message, trace))
         if isinstance(raised, StopIteration | StopAsyncIteration):
             # `all(map(candidate, …))` would end here and pass; generators have the same rule.
             message = f"the program raised {type(raised).__name__}"
@@ -118,13 +118,15 @@ class Link:
         except channel.Closed as error:
             self._gone(error)
         if not isinstance(form, dict):
-            self.end(_verdict("exception", "the program answered with what cannot be read"))
+            self.end(failures.told("exception", "the program answered with what cannot be read"))
         return form
 
     def _gone(self, error: channel.Closed) -> None:
         # How it ended is not known here: the worker sees that.
         gone = str(error) == "the other side is gone"
-        self.end({"ended": True} if gone else _verdict("exception", f"the program sent {error}"))
+        self.end(
+            {"ended": True} if gone else failures.told("exception", f"the program sent {error}")
+        )
 
 
 def run(order: dict[str, Any], descriptor: int) -> dict[str, Any]:
@@ -159,7 +161,7 @@ def run(order: dict[str, Any], descriptor: int) -> dict[str, Any]:
         # Names and functions hold each other: what the program has returned would stay for long.
         names.clear()
         link.forget()
-    return link.over or _verdict("passed", "")
+    return link.over or failures.told("passed", "")
 
 
 def _judged(link: Link, error: BaseException) -> dict[str, Any]:
@@ -167,7 +169,7 @@ def _judged(link: Link, error: BaseException) -> dict[str, Any]:
     for raised, message, trace in link.raised:
         if error is raised:
             kind = "memory" if isinstance(error, MemoryError) else "exception"
-            return _verdict(kind, message + _after(link), trace)
+            return failures.told(kind, message + _after(link), trace)
     if isinstance(error, MemoryError):
         return failures.describe("memory", error)
     broken = isinstance(error, NameError | ImportError | SyntaxError | failures.Exited | SystemExit)
@@ -190,10 +192,6 @@ def _follows(error: BaseException, link: Link) -> bool:
 
 def _after(link: Link) -> str:
     return f"; the last call: {_shown(*link.last)}" if link.last else ""
-
-
-def _verdict(verdict: str, message: str, trace: str = "") -> dict[str, Any]:
-    return {"verdict": verdict, "message": message, "traceback": trace}
 
 
 def _shown(arguments: tuple[Any, ...], keywords: dict[str, Any], verb: str, result: Any) -> str:

@@ -34,14 +34,14 @@ def check(source: str, order: dict[str, Any]) -> dict[str, Any]:
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: none of them is a pass
         wrong = isinstance(error, AssertionError)
         return failures.describe("wrong_answer" if wrong else "exception", error)
-    return {"verdict": "passed", "message": "", "traceback": ""}
+    return failures.told("passed", "")
 
 
 def unit_tests(source: str, order: dict[str, Any]) -> dict[str, Any]:
     """Run the program and behind it, in its module, `unittest` classes, as BigCodeBench does."""
     absent = [name for name in order["libraries"] if not _importable(name)]
     if absent:
-        return _verdict("judge_failed", f"library missing here: {', '.join(absent)}")
+        return failures.told("judge_failed", f"library missing here: {', '.join(absent)}")
     names = candidate.module("__test__", source)
     # BigCodeBench gives these to every program.
     names |= {"__file__": "__test__.py", "__package__": None, "sys": sys, "os": os}
@@ -69,7 +69,7 @@ def unit_tests(source: str, order: dict[str, Any]) -> dict[str, Any]:
     loader = unittest.TestLoader()
     suite = unittest.TestSuite(map(loader.loadTestsFromTestCase, dict.fromkeys(cases)))
     if not suite.countTestCases():
-        return _verdict("judge_failed", "the tests define no unittest case")
+        return failures.told("judge_failed", "the tests define no unittest case")
     result = unittest.TextTestRunner(stream=io.StringIO(), buffer=False).run(suite)
     for verdict, found in (("exception", result.errors), ("wrong_answer", result.failures)):
         if found:
@@ -78,10 +78,10 @@ def unit_tests(source: str, order: dict[str, Any]) -> dict[str, Any]:
             if last.startswith("MemoryError"):
                 verdict = "memory"
             said = f"{test.id()}: {last}"[: failures.MAX_TEXT]
-            return _verdict(verdict, said, trace[-failures.MAX_TEXT :])
+            return failures.told(verdict, said, trace[-failures.MAX_TEXT :])
     if not result.wasSuccessful() or result.testsRun == len(result.skipped):
-        return _verdict("wrong_answer", "no test passed, or one that should fail did not")
-    return _verdict("passed", "")
+        return failures.told("wrong_answer", "no test passed, or one that should fail did not")
+    return failures.told("passed", "")
 
 
 def _restore_old_assertions() -> None:
@@ -107,7 +107,3 @@ def _importable(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return False
-
-
-def _verdict(verdict: str, message: str, trace: str = "") -> dict[str, Any]:
-    return {"verdict": verdict, "message": message, "traceback": trace}
