@@ -126,26 +126,37 @@ def get(name: str) -> Task:
     return task
 
 
+def column(row: Mapping[str, Any], fields: Mapping[str, str], role: str, where: str) -> Any:
+    """Return what the row holds for a role; None where the dataset does not map it.
+
+    Raises:
+        SourceError: the column is missing.
+    """
+    name = fields.get(role)
+    if name is None:
+        return None
+    if name not in row:
+        columns = ", ".join(map(str, row)) or "none"
+        raise SourceError(
+            f"{where}, field {role}",
+            one_line(f"no column {name!r} (columns: {columns})"[:500]),
+            "a column that holds it",
+            f"Correct fields.{role} of the dataset in config/datasets.yaml.",
+        )
+    return row[name]
+
+
 def text_field(row: Mapping[str, Any], fields: Mapping[str, str], role: str, where: str) -> str:
     """Return the text in the column that `fields` gives for `role`.
 
     Raises:
         SourceError: the column is missing, or does not hold text.
     """
-    column = fields[role]
-    if column not in row:
-        columns = ", ".join(map(str, row)) or "none"
-        raise SourceError(
-            f"{where}, field {role}",
-            one_line(f"no column {column!r} (columns: {columns})"[:500]),
-            "a column that holds it",
-            f"Correct fields.{role} of the dataset in config/datasets.yaml.",
-        )
-    value = row[column]
+    value = column(row, fields, role, where)
     if not isinstance(value, str):
         raise SourceError(
             f"{where}, field {role}",
-            one_line(f"{type(value).__name__} {value!r}"[:200]) + f" in column {column!r}",
+            one_line(f"{type(value).__name__} {value!r}"[:200]) + f" in column {fields[role]!r}",
             "text",
             f"Correct the row, or fields.{role} of the dataset in config/datasets.yaml.",
         )

@@ -209,26 +209,6 @@ def texts(value: object, role: str, where: str) -> list[str]:
     return value
 
 
-def column(row: Mapping[str, Any], fields: Mapping[str, str], role: str, where: str) -> Any:
-    """Return what the row holds for a role; None where the dataset does not map it.
-
-    Raises:
-        SourceError: the column is missing.
-    """
-    name = fields.get(role)
-    if name is None:
-        return None
-    if name not in row:
-        columns = ", ".join(map(str, row)) or "none"
-        raise SourceError(
-            f"{where}, field {role}",
-            one_line(f"no column {name!r} (columns: {columns})"[:500]),
-            "a column that holds it",
-            f"Correct fields.{role} of the dataset in config/datasets.yaml.",
-        )
-    return row[name]
-
-
 def function_name(name: str, role: str, where: str) -> str:
     """Return the name of a function as it is.
 

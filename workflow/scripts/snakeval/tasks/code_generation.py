@@ -16,10 +16,9 @@ from typing import Any
 from snakeval.extraction import Found, Missing, parse
 from snakeval.records import Sample
 from snakeval.sandbox import Check, Program, Together
-from snakeval.tasks import Attempt, _asserts, id_field, text_field
+from snakeval.tasks import Attempt, _asserts, column, id_field, text_field
 from snakeval.tasks._programs import (
     ProgramTask,
-    column,
     find_function,
     function_name,
     limits,

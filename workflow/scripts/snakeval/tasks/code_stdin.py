@@ -17,11 +17,10 @@ from typing import Any, ClassVar
 from snakeval.extraction import Found, Missing, extract, extract_script, parse
 from snakeval.records import Sample
 from snakeval.sandbox import Case, Check, InputOutput, Limits, Program
-from snakeval.tasks import Attempt, id_field, text_field
+from snakeval.tasks import Attempt, column, id_field, text_field
 from snakeval.tasks._programs import (
     ProgramTask,
     Unjudged,
-    column,
     limits,
     solution,
     texts,

@@ -19,10 +19,9 @@ from snakeval.errors import SandboxError
 from snakeval.extraction import Found, Missing, parse
 from snakeval.records import Sample
 from snakeval.sandbox import UNSAFE, Outcome, Program, Sandbox, UnitTests
-from snakeval.tasks import Attempt, Judgement, id_field, text_field
+from snakeval.tasks import Attempt, Judgement, column, id_field, text_field
 from snakeval.tasks._programs import (
     ProgramTask,
-    column,
     find_function,
     function_name,
     limits,
