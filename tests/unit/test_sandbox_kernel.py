@@ -379,7 +379,15 @@ sys.path.insert(0, {str(SANDBOX)!r})
 import asyncio, concurrent.futures, ctypes, errno, json, mmap, multiprocessing, os, random, select, shutil
 import signal, socket, sqlite3, subprocess, tempfile, threading, time
 from multiprocessing import shared_memory
-from inside import landlock, seccomp, syscalls
+from inside import kernel, landlock, seccomp, syscalls
+
+def confine(steps):
+    kernel.take([*kernel.losing_privileges(), *steps])
+
+def restrict(read, write):
+    free = os.dup(0)
+    os.close(free)
+    confine(landlock.steps(read, write, free))
 
 def refused(function, *arguments, number=errno.EPERM):
     try:
@@ -390,7 +398,7 @@ def refused(function, *arguments, number=errno.EPERM):
         raise AssertionError(f"allowed: {{result}}")
 """
 CONFINE = """
-seccomp.load(seccomp.build(sys.argv[1], os.uname().machine, os.getpid()))
+confine(seccomp.steps(seccomp.build(sys.argv[1], os.uname().machine, os.getpid())))
 """
 
 
@@ -644,7 +652,7 @@ REFUSED_IN_PYTHON = {
     "a session": "refused(os.setsid)",
     "another user": "refused(os.setuid, 65534)",
     "another root": "refused(os.chroot, '.')",
-    "a filter of its own": "refused(seccomp.load, seccomp.build('processes', os.uname().machine))",
+    "a filter of its own": "refused(kernel.take, seccomp.steps(seccomp.build('processes', os.uname().machine)))",
 }
 
 
@@ -667,7 +675,7 @@ def wait():
         seen.append(error.errno)
 thread = threading.Thread(target=wait)
 thread.start()
-seccomp.load(seccomp.build("program", os.uname().machine, os.getpid()))
+confine(seccomp.steps(seccomp.build("program", os.uname().machine, os.getpid())))
 ready.set(); thread.join()
 assert seen == [errno.EPERM]
 """
@@ -697,7 +705,7 @@ def test_a_filter_that_the_kernel_refuses_names_the_call() -> None:
     through(
         """
 try:
-    seccomp.load(b"")
+    confine(seccomp.steps(b""))
 except OSError as error:
     assert error.errno == errno.EINVAL and "seccomp" in str(error)
 else:
@@ -723,7 +731,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-RESTRICT = 'landlock.restrict(["read"], ["write"])\nDENIED = errno.EACCES\n'
+RESTRICT = 'restrict(["read"], ["write"])\nDENIED = errno.EACCES\n'
 LANDLOCKED = {
     "reads and writes where it may": """
 assert open("read/file").read() == open("write/file").read() == "text"
@@ -826,26 +834,6 @@ def test_no_signal_to_others(tree: Path) -> None:
 
 
 @needs_landlock(1)
-def test_rules_are_made_once_and_bind_each_process_that_enforces_them(tree: Path) -> None:
-    body = """
-rules = landlock.ruleset(["read"], ["write"])
-assert not os.get_inheritable(rules)
-for _ in range(3):
-    child = os.fork()
-    if child == 0:
-        landlock.enforce(rules)
-        try:
-            open("outside/file")
-        except PermissionError:
-            os._exit(7)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-assert open("outside/file").read() == "text"
-"""
-    through(body, folder=tree)
-
-
-@needs_landlock(1)
 def test_a_mount_below_a_path_is_included_and_one_over_it_is_not(tree: Path) -> None:
     (tree / "write" / "below").mkdir()
     body = """
@@ -858,10 +846,12 @@ except OSError as error:
 open("/proc/self/setgroups", "w").write("deny")
 open("/proc/self/uid_map", "w").write(f"0 {uid} 1"); open("/proc/self/gid_map", "w").write(f"0 {gid} 1")
 libc = ctypes.CDLL(None, use_errno=True)
-rules = landlock.ruleset(["read"], ["write"])
+free = os.dup(0); os.close(free)
+*rules, enforcing, closing = landlock.steps(["read"], ["write"], free)
+kernel.take(rules)
 assert libc.mount(b"x", b"write/below", b"tmpfs", 0, None) == 0
 assert libc.mount(b"x", b"read", b"tmpfs", 0, None) == 0
-landlock.enforce(rules)
+confine([enforcing, closing])
 open("write/below/new", "w").write("x")
 refused(os.listdir, "read", number=errno.EACCES)
 """
@@ -886,17 +876,24 @@ asyncio.run(asyncio.sleep(0))
 
 @needs_landlock(1)
 def test_landlock_errors_name_what_was_wrong(tree: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="absent"):
-        landlock.ruleset([str(tree / "absent")], [])
     through(
         """
+free = os.dup(0); os.close(free)
+for read, descriptor, name in ((["absent"], free, "open absent"), ([], 99, "landlock_create_ruleset")):
+    try:
+        kernel.take(landlock.steps(read, [], descriptor))
+    except OSError as error:
+        assert name in str(error)
+    else:
+        raise AssertionError
 try:
-    landlock.enforce(99)
+    kernel.take([landlock.steps([], [], 99)[-2]])
 except OSError as error:
     assert "landlock_restrict_self" in str(error)
 else:
     raise AssertionError
-"""
+""",
+        folder=tree,
     )
 
 

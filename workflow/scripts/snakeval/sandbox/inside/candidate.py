@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import types
 from typing import Any
@@ -33,8 +32,10 @@ def serve(source: str, entry_point: str, link: int) -> None:
 def _send(link: int, form: dict[str, Any]) -> None:
     # After the last answer this process may be ended at once: what it has printed must be out.
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # the program may have closed or replaced its output
+        try:  # noqa: SIM105 - a context manager takes time, and a call comes by here
             stream.flush()
+        except Exception:  # the program may have closed or replaced its output
+            pass
     channel.send(link, form)
 
 

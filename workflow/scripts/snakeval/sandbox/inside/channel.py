@@ -1,4 +1,4 @@
-"""Messages over a socket: four bytes of length, then JSON."""
+"""Messages over a socket: four bytes of length, then JSON. The two sides take turns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 from . import wire
 
 MAX_MESSAGE = 32 << 20  # bytes
+READ = 1 << 16  # bytes at first: most messages are read at once
+HEAD = 4  # bytes
+_SIZE = struct.Struct("=I")
 
 
 class Closed(Exception):
@@ -22,10 +25,11 @@ def send(descriptor: int, form: Any) -> None:
         Closed: the other side is gone.
     """
     body = wire.dump(form)
-    data = memoryview(struct.pack("=I", len(body)) + body)
+    data = _SIZE.pack(len(body)) + body
     try:
-        while data:
-            data = data[os.write(descriptor, data) :]
+        written = os.write(descriptor, data)
+        while written < len(data):
+            written += os.write(descriptor, memoryview(data)[written:])
     except OSError as error:
         raise Closed("the other side is gone") from error
 
@@ -34,24 +38,29 @@ def receive(descriptor: int) -> Any:
     """Read one message.
 
     Raises:
-        Closed: the other side is gone, or what it says is too long or no JSON.
+        Closed: the other side is gone, or what it says is too long, no JSON, or more than one message.
     """
-    size = struct.unpack("=I", _read(descriptor, 4))[0]
-    if size > MAX_MESSAGE:
-        raise Closed(f"a message of more than {MAX_MESSAGE >> 20} MiB")
     try:
-        return wire.load(_read(descriptor, size))
+        data = os.read(descriptor, READ)
+        if len(data) < HEAD or len(data) < HEAD + _SIZE.unpack_from(data)[0]:
+            data = _read_on(descriptor, bytearray(data))
+    except OSError as error:
+        raise Closed("the other side is gone") from error
+    size = _SIZE.unpack_from(data)[0]
+    if len(data) > HEAD + size:
+        raise Closed("more than one message at a time")
+    try:
+        return wire.load(data[HEAD:])
     except (ValueError, RecursionError) as error:
         raise Closed("a message that cannot be read") from error
 
 
-def _read(descriptor: int, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        try:
-            part = os.read(descriptor, min(size - len(data), 1 << 20))
-        except OSError as error:
-            raise Closed("the other side is gone") from error
+def _read_on(descriptor: int, data: bytearray) -> bytes:
+    """Return a whole message, of which `data` is the start."""
+    while len(data) < HEAD or len(data) < HEAD + (size := _SIZE.unpack_from(data)[0]):
+        if len(data) >= HEAD and size > MAX_MESSAGE:
+            raise Closed(f"a message of more than {MAX_MESSAGE >> 20} MiB")
+        part = os.read(descriptor, 1 << 20)
         if not part:
             raise Closed("the other side is gone")
         data += part
@@ -60,5 +69,7 @@ def _read(descriptor: int, size: int) -> bytes:
 
 def read_all(descriptor: int) -> bytes:
     """Read a file from its start."""
-    size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, size, 0) if size else b""
+    data = os.pread(descriptor, READ, 0)
+    if len(data) == READ:
+        data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    return data

@@ -6,10 +6,13 @@ import math
 import os
 import platform
 import resource
+import struct
 import sys
 import time
+from collections.abc import Sequence
 
 from . import kernel, landlock, seccomp
+from .kernel import Step
 
 MAX_FILE = 64 << 20  # bytes of one file, and of all files together
 MAX_FILES = 4_096
@@ -43,7 +46,7 @@ class Confinement:
             raise OSError(f"seccomp: not on this kernel, or not known for {self._machine}")
         self.layers.insert(0, "seccomp")
         for profile in seccomp.PROFILES:
-            self._filter(profile)  # cached from now on
+            self._filter(profile, 1)  # cached from now on
         if abi := landlock.abi():
             self.layers.insert(0, f"landlock {abi}")
         if level == "landlock" and abi < LANDLOCK:
@@ -52,34 +55,42 @@ class Confinement:
             )
             raise OSError(f"landlock: {got}")
 
-    def apply(self, profile: str, timeout_s: float, memory_mb: int, folder: str | None) -> None:
-        """Confine this process for good; see `seccomp` for the profiles.
+    def steps(
+        self,
+        profile: str,
+        pid: int,
+        timeout_s: float,
+        memory_mb: int,
+        folder: str | None,
+        free: int,
+    ) -> list[Step]:
+        """Return the calls by which a process confines itself for good; see `seccomp` for the profiles.
+
+        Where one fails, no stranger's code may run.
 
         Args:
+            pid: the process, by the id that it has in its own PID namespace.
             folder: the only one that it may write to.
-
-        Raises:
-            OSError: the kernel says no; no stranger's code may run then.
+            free: its lowest descriptor that is free.
         """
-        limit_resources(timeout_s, memory_mb, self._tasks + MAX_PROCESSES)
+        steps = limiting_resources(timeout_s, memory_mb, self._tasks + MAX_PROCESSES)
         if self.level == "none":
-            return
-        kernel.drop_capabilities()
+            return steps
+        steps += kernel.losing_privileges()
         if landlock.abi():
-            # Made only now: what was mounted over the folder since would not be included.
-            landlock.restrict(self._read, [folder] if folder else [])
+            steps += landlock.steps(self._read, [folder] if folder else [], free)
         # Without a PID namespace new processes could not be found again.
         known = profile if self.level == "namespaces" or profile != "processes" else "program"
-        seccomp.load(self._filter(known))
+        return steps + seccomp.steps(self._filter(known, pid))
 
     def count_tasks(self) -> None:
         """Count the user's processes anew, about once a second, where the limit means all of them."""
         if self.level != "namespaces" and time.monotonic() - self._counted > 1:
             self._tasks, self._counted = own_tasks(), time.monotonic()
 
-    def _filter(self, profile: str) -> bytes:
+    def _filter(self, profile: str, pid: int) -> bytes:
         mounts = self.level == "namespaces"
-        return seccomp.build(profile, self._machine, os.getpid(), mounts)
+        return seccomp.build(profile, self._machine, pid, mounts)
 
 
 def make_streams() -> None:
@@ -93,24 +104,33 @@ def make_streams() -> None:
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
 
 
-def take_streams(descriptors: list[int]) -> None:
-    """Make these descriptors 0, 1, 2, … and close all others."""
-    # Out of the way first: one of them may have a number that another one is to get.
-    top = max(*descriptors, len(descriptors)) + 1
+def taking_streams(descriptors: Sequence[int]) -> list[Step]:
+    """Return the calls that make these descriptors 0, 1, 2, … and close all others."""
+    steps = []
+    count = len(descriptors)
+    if min(descriptors) < count:
+        # Out of the way first: one of them has a number that another one is to get.
+        top = max(*descriptors, count) + 1
+        moved = range(top, top + count)
+        steps = [
+            kernel.step("dup2", old, new, result=new)
+            for old, new in zip(descriptors, moved, strict=True)
+        ]
+        descriptors = moved
     for number, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, top + number)
-    for number in range(len(descriptors)):
-        os.dup2(top + number, number, inheritable=number < STANDARD_IO)
-    os.closerange(len(descriptors), MOST_DESCRIPTORS)
+        kept = 0 if number < STANDARD_IO else os.O_CLOEXEC
+        steps.append(kernel.step("dup3", descriptor, number, kept, result=number))
+    return [*steps, Step("close", os.closerange, (count, MOST_DESCRIPTORS), None)]
 
 
-def limit_resources(timeout_s: float, memory_mb: int, processes: int) -> None:
-    """Set the limits of a process and of what it starts; they hold for each process by itself.
+def limiting_resources(timeout_s: float, memory_mb: int, processes: int) -> list[Step]:
+    """Return the calls that limit a process and what it starts; they hold for each process by itself.
 
     Args:
         timeout_s: processor time; a backstop behind the wall clock.
         processes: how many processes and threads the user may have, in this user namespace.
     """
+    steps = []
     for name, value in (
         (resource.RLIMIT_AS, memory_mb << 20),
         (resource.RLIMIT_CPU, int(timeout_s) + 2),
@@ -121,7 +141,8 @@ def limit_resources(timeout_s: float, memory_mb: int, processes: int) -> None:
     ):
         hard = resource.getrlimit(name)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(name, (value, value))
+        steps.append(kernel.step("setrlimit", name, struct.pack("=2Q", value, value)))
+    return steps
 
 
 def own_tasks() -> int:

@@ -5,15 +5,21 @@ here goes by paths, and nothing calls itself.
 """
 
 # Paths here are the kernel's: plain text.
-# ruff: noqa: PTH101, PTH106, PTH116, PTH118, PTH208
+# ruff: noqa: PTH101, PTH102, PTH106, PTH116, PTH118, PTH208
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 
 MAX_DEPTH = 64  # folders within folders that are followed
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def make() -> str:
+    """Make a folder for a program; return its path."""
+    path = f"/tmp/snakeval-program-{os.urandom(8).hex()}"
+    os.mkdir(path, stat.S_IRWXU)
+    return path
 
 
 def too_much(folder: str, pid: int, max_bytes: int, max_files: int) -> bool:
@@ -80,7 +86,7 @@ def remove(folder: str) -> None:
         OSError: something cannot be removed.
     """
     moved = 0
-    mark = secrets.token_hex(8)  # a name that the program cannot have used
+    mark = os.urandom(8).hex()  # a name that the program cannot have used
     os.chmod(folder, stat.S_IRWXU)
     top = os.open(folder, _OPEN)
     try:

@@ -1,8 +1,7 @@
 """Landlock: which paths this process may still use, whoever it is, and nothing beyond its own domain.
 
-    from inside import landlock
-    rules = landlock.ruleset(["/usr/lib"], ["/tmp/mine"])  # once, in the worker
-    landlock.enforce(rules)                                 # in each process to be confined
+    plan = landlock.steps(["/usr/lib"], ["/tmp/mine"], free=3)  # in the worker
+    kernel.take(plan)                                           # in each process to be confined
 
 All that the kernel's version of Landlock can hold back is held back: files and folders (version 1),
 moving between folders (2), truncating (3), TCP (4), requests to devices (5), abstract unix sockets
@@ -11,14 +10,13 @@ and signals to processes outside (6).
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
-import stat
 import struct
 from collections.abc import Sequence
 
-from . import syscalls
+from . import kernel, syscalls
+from .kernel import Step
 
 # linux/landlock.h
 _ASK_VERSION = 1
@@ -36,7 +34,6 @@ _READ = _EXECUTE | _READ_FILE | _READ_DIR
 # Nobody may make device nodes, nor ask devices for anything.
 _NEVER = _MAKE_CHAR | _MAKE_BLOCK | _IOCTL_DEV
 _FOR_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE  # the others are about folders
-_PR_SET_NO_NEW_PRIVS = 38
 
 
 @functools.cache
@@ -48,18 +45,17 @@ def abi() -> int:
         return 0
 
 
-def ruleset(read: Sequence[str], write: Sequence[str]) -> int:
-    """Return a descriptor, closed on exec, of rules that allow nothing but these paths.
+def steps(read: Sequence[str], write: Sequence[str], free: int) -> list[Step]:
+    """Return the calls that leave a process, and all that it will start, nothing but these paths, for good.
 
-    Rules hold for what a path means now: a folder, with all below it, or a file. What is mounted over
-    the path itself later is not included; what is mounted below it is.
+    A path means what it means when the calls are made: a folder, with all below it, or a file. What is
+    mounted over the path itself later is not included; what is mounted below it is. The process must
+    have lost the ways to new privileges.
 
     Args:
         read: may be read, and executed.
         write: may be read, executed, changed, filled and emptied.
-
-    Raises:
-        OSError: no such path, or the kernel refuses; names the path or the call.
+        free: the process's lowest descriptor that is free.
     """
     version = abi()
     files = _FILES_V1
@@ -72,55 +68,24 @@ def ruleset(read: Sequence[str], write: Sequence[str]) -> int:
     if version >= 6:
         handled.append(_ABSTRACT_UNIX_SOCKET | _SIGNAL)
     attribute = struct.pack(f"={len(handled)}Q", *handled)
-    descriptor = syscalls.call("landlock_create_ruleset", _address(attribute), len(attribute))
-    try:
-        for path in read:
-            _allow(descriptor, path, files & _READ)
-        for path in write:
-            _allow(descriptor, path, files & ~_NEVER)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+    flags = _LOG_NOTHING if version >= 7 else 0
+    return [
+        syscalls.step("landlock_create_ruleset", attribute, len(attribute), result=free),
+        *(step for path in read for step in _allow(free, path, files & _READ)),
+        *(step for path in write for step in _allow(free, path, files & ~_NEVER)),
+        syscalls.step("landlock_restrict_self", free, flags),
+        kernel.step("close", free),
+    ]
 
 
-def enforce(descriptor: int) -> None:
-    """Confine this thread, and all that it will start, by the rules from `ruleset`, for good.
-
-    Raises:
-        OSError: the kernel refuses; names the call.
-    """
-    syscalls.call("prctl", _PR_SET_NO_NEW_PRIVS, 1)
-    flags = _LOG_NOTHING if abi() >= 7 else 0
-    syscalls.call("landlock_restrict_self", descriptor, flags)
-
-
-def restrict(read: Sequence[str], write: Sequence[str]) -> None:
-    """Do both, `ruleset` and `enforce`.
-
-    Raises:
-        OSError: no such path, or the kernel refuses; names the path or the call.
-    """
-    descriptor = ruleset(read, write)
-    try:
-        enforce(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _allow(descriptor: int, path: str, rights: int) -> None:
-    beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISDIR(os.fstat(beneath).st_mode):
-            rights &= _FOR_FILES
-        attribute = struct.pack("=Qi", rights, beneath)  # the kernel's structure is packed, too
-        syscalls.call("landlock_add_rule", descriptor, _RULE_PATH_BENEATH, _address(attribute))
-    finally:
-        os.close(beneath)
-
-
-def _address(data: bytes) -> int:
-    """Return where the bytes lie; they must outlive its use."""
-    address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
-    assert address is not None
-    return address
+def _allow(rules: int, path: str, rights: int) -> list[Step]:
+    beneath = rules + 1
+    if not os.path.isdir(path):  # noqa: PTH112
+        rights &= _FOR_FILES
+    attribute = struct.pack("=Qi", rights, beneath)  # the kernel's structure is packed, too
+    opened = kernel.step("open", os.fsencode(path), os.O_PATH | os.O_CLOEXEC, result=beneath)
+    return [
+        opened._replace(name=f"open {path}"),
+        syscalls.step("landlock_add_rule", rules, _RULE_PATH_BENEATH, attribute, 0),
+        kernel.step("close", beneath),
+    ]

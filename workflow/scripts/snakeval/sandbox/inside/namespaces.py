@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from . import kernel
 from .kernel import (
     MS_BIND,
+    MS_NOATIME,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
@@ -17,6 +19,7 @@ from .kernel import (
     MS_RDONLY,
     MS_REC,
     MS_REMOUNT,
+    Step,
 )
 
 NOBODY = 65534
@@ -99,7 +102,7 @@ def fork_apart(own_pids: int) -> int:
     """
     kernel.call("unshare", kernel.CLONE_NEWPID)
     try:
-        pid = os.fork()
+        pid = kernel.fork()
     except OSError:
         kernel.call("setns", own_pids, kernel.CLONE_NEWPID)
         raise
@@ -108,23 +111,57 @@ def fork_apart(own_pids: int) -> int:
     return pid
 
 
-def take_folder(size: int, files: int) -> None:
-    """Put an empty /tmp of limited size before this process, which nobody else sees.
+class Folder:
+    """The /tmp of one program after the other: empty, of limited size, new where one has left a trace.
+
+    Args:
+        size: bytes that it holds at most.
+        files: how many files.
 
     Raises:
         OSError: the kernel says no.
     """
-    kernel.call("unshare", kernel.CLONE_NEWNS)
-    options = f"size={size},nr_inodes={files},mode=700"
-    kernel.mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
+
+    def __init__(self, size: int, files: int) -> None:
+        self._options = f"size={size},nr_inodes={files},mode=700"
+        self._mount()
+
+    def clear(self) -> None:
+        """Make it what it was at first, when nobody uses it.
+
+        Raises:
+            OSError: the kernel says no.
+        """
+        if self._seen() != self._new:
+            kernel.call("umount2", b"/tmp", kernel.MNT_DETACH)
+            self._mount()
+
+    def _mount(self) -> None:
+        flags = MS_NOSUID | MS_NODEV | MS_NOATIME
+        kernel.mount("tmpfs", "/tmp", "tmpfs", flags, self._options)
+        self._new = self._seen()
+
+    def _seen(self) -> tuple[Any, ...]:
+        # Whatever is done to a folder changes one of its times.
+        state = os.stat("/tmp")  # noqa: PTH116
+        times = state.st_atime_ns, state.st_mtime_ns, state.st_ctime_ns
+        return state.st_mode, state.st_nlink, times, os.listdir("/tmp"), os.listxattr("/tmp")  # noqa: PTH208
+
+
+def without_folder() -> list[Step]:
+    """Return the calls after which a process has no /tmp but an empty one that it cannot change."""
+    return [
+        kernel.step("unshare", kernel.CLONE_NEWNS),
+        kernel.step("umount2", b"/tmp", kernel.MNT_DETACH),
+    ]
 
 
 def _become_first_process() -> None:
     """Fork; go on in the child, the first process of the new PID namespace."""
-    kernel.die_with_parent()
+    kernel.take([kernel.dying_with_parent()])
     pid = os.fork()
     if pid == 0:
-        kernel.die_with_parent()
+        kernel.take([kernel.dying_with_parent()])
         return
     # The scorer must see the end of the socket when the child is gone.
     os.closerange(0, os.sysconf("SC_OPEN_MAX"))

@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import syscalls
+from .kernel import Step
 
 # linux/bpf_common.h and linux/filter.h: an instruction is (code, jump if true, jump if false, k).
 _LOAD = 0x20  # A = 32 bits at offset k of struct seccomp_data
@@ -53,7 +54,6 @@ _REFUSE = ERROR | errno.EPERM
 _NO_SUCH_CALL = ERROR | errno.ENOSYS
 _DO_NOTHING = ERROR | 0  # the caller sees success
 
-_PR_SET_NO_NEW_PRIVS = 38
 _X32 = 0x40000000  # numbers from here on are calls of the x32 ABI
 _WORD = 0xFFFFFFFF
 _SELF = -1  # stands for the confined process's own id, unknown until it exists
@@ -240,17 +240,14 @@ def available() -> bool:
     return True
 
 
-def load(filter: bytes) -> None:
-    """Confine this process, all its threads and what it will start by a filter from `build`, for good.
+def steps(filter: bytes) -> list[Step]:
+    """Return the call that confines a process by a filter from `build`, for good, and what it will start.
 
-    Raises:
-        OSError: the kernel refuses; names the call.
+    All its threads too; where one has a filter of its own, the call has another result. The process must
+    have lost the ways to new privileges.
     """
-    syscalls.call("prctl", _PR_SET_NO_NEW_PRIVS, 1)
     program = _Program(len(filter) // _INSTRUCTION.size, filter)
-    thread = syscalls.call("seccomp", _SET_MODE_FILTER, _ALL_THREADS, ctypes.addressof(program))
-    if thread:
-        raise OSError(errno.EBUSY, f"seccomp: thread {thread} has a filter of its own")
+    return [syscalls.step("seccomp", _SET_MODE_FILTER, _ALL_THREADS, ctypes.byref(program))]
 
 
 class _Program(ctypes.Structure):

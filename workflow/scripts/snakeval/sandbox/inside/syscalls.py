@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+from typing import Any
+
+from . import kernel
+from .kernel import Step
 
 # name, number on x86-64 (asm/unistd_64.h), number on aarch64 (asm-generic/unistd.h); -: not there
 _TABLE = """
@@ -338,26 +342,35 @@ NUMBERS: dict[str, dict[str, int]] = {"x86_64": _column(1), "aarch64": _column(2
 AUDIT_ARCH: dict[str, int] = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 _here = NUMBERS.get(os.uname().machine, {})
-_libc = ctypes.CDLL(None, use_errno=True)
-_syscall = _libc.syscall
+_syscall = ctypes.CDLL(None, use_errno=True).syscall
 _syscall.restype = ctypes.c_long
-_syscall.argtypes = [ctypes.c_long] * 7
+_syscall.argtypes = [ctypes.c_long] + [ctypes.c_void_p] * 6
 
 
-def call(name: str, *arguments: int) -> int:
-    """Make a system call by its number, past the C library's own function of that name.
+def step(name: str, *arguments: Any, result: int = 0) -> Step:
+    """Return a system call by its number, past the C library's own function of that name.
 
     Args:
         name: a call of `NUMBERS` that this machine has.
-        *arguments: up to six numbers or addresses; those left out are 0.
+        *arguments: up to six numbers, addresses, or bytes that the kernel reads; those left out are 0.
+        result: what it is expected to return.
+
+    Raises:
+        KeyError: no such call on this machine.
+    """
+    padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
+    return Step(name, _syscall, (_here[name], *padded), result)
+
+
+def call(name: str, *arguments: Any) -> int:
+    """Make a system call, as `step` has it, and return its result.
 
     Raises:
         KeyError: no such call on this machine.
         OSError: the kernel refuses; the text names the call.
     """
-    padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
-    result: int = _syscall(_here[name], *padded)
+    made = step(name, *arguments)
+    result: int = made.function(*made.arguments)
     if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
+        raise kernel.refused(name)
     return result

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import unittest
 from typing import Any
 
 from . import candidate, failures
@@ -39,6 +38,8 @@ def check(source: str, order: dict[str, Any]) -> dict[str, Any]:
 
 def unit_tests(source: str, order: dict[str, Any]) -> dict[str, Any]:
     """Run the program and behind it, in its module, `unittest` classes, as BigCodeBench does."""
+    import unittest  # large, and only needed here
+
     absent = [name for name in order["libraries"] if not _importable(name)]
     if absent:
         return failures.told("judge_failed", f"library missing here: {', '.join(absent)}")
@@ -86,6 +87,7 @@ def unit_tests(source: str, order: dict[str, Any]) -> dict[str, Any]:
 
 def _restore_old_assertions() -> None:
     """Give `unittest` back what Python 3.12 has taken away and tests of today still call."""
+    import unittest
 
     def contains(self: unittest.TestCase, subset: Any, whole: Any, msg: Any = None) -> None:
         self.assertEqual(whole, {**whole, **subset}, msg)  # noqa: PT009

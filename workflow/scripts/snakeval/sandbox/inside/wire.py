@@ -280,12 +280,26 @@ DECODERS: dict[str, Callable[[Receiver, Any], Any]] = {
 }
 
 
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder().raw_decode
+
+
 def dump(form: Any) -> bytes:
     """Return a JSON form as bytes."""
-    return json.dumps(form, check_circular=False, separators=(",", ":")).encode()
+    return _encode(form).encode("ascii")
 
 
-load = json.loads
+def load(data: bytes) -> Any:
+    """Return the JSON form that `dump` has written.
+
+    Raises:
+        ValueError: it has not.
+    """
+    text = data.decode("ascii")
+    form, end = _decode(text)
+    if end != len(text):
+        raise ValueError("more than one value")
+    return form
 
 
 def snapshot(container: Any) -> Any:

@@ -24,27 +24,40 @@ import site
 import socket
 import struct
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any, NoReturn
 
-from . import candidate, channel, confinement, folders, judge, kernel, namespaces, script, together
+from . import (
+    candidate,
+    channel,
+    confinement,
+    folders,
+    judge,
+    kernel,
+    namespaces,
+    script,
+    together,
+    wire,
+)
+from .kernel import Step
 
 MAX_VERDICT = 256 * 1024  # bytes
 READ = 64 * 1024  # bytes at a time
-JUDGE_SERVES = 32  # programs by one tests' process: a fork for each would take a third of the time
+JUDGE_SERVES = 256  # programs by one tests' process: a fork for each would take a third of the time
 DISK_POLL_S = 0.1  # between looks at a program's folder, where the kernel does not limit its size
 GRACE_S = 1.0
+PLANS = 64  # that are kept
 SETUP = 3  # descriptor by which a new process says that it cannot be confined
 
-# Imported once here and not once per program: what model-written code and tests usually import.
+# Imported once here and not once per program: what model-written code usually imports. Not more: what
+# lies in memory makes each fork slower.
 WARM = (
-    "abc array base64 bisect calendar cmath collections.abc contextlib copy csv dataclasses datetime"
-    " decimal enum fractions functools hashlib heapq inspect io itertools json math operator queue"
-    " random re statistics string struct textwrap threading time typing unicodedata unittest uuid zlib"
+    "abc bisect collections.abc contextlib copy dataclasses datetime decimal enum fractions functools"
+    " heapq inspect io itertools json math operator random re string textwrap threading time typing"
 )
 
 
@@ -68,22 +81,27 @@ class Request:
 class Heard:
     """What the worker hears of a program: bytes by descriptor, the first so many of each.
 
-    They lie in memory that is given back with `close`, and are never copied within this process: it is
-    forked for the next program, which could find there what tests have said of the last one.
+    They lie in memory that no forked process has, and are never copied within this one: it is forked
+    for the next program, which could find there what tests have said of the last one.
     """
+
+    _memory = mmap.mmap(-1, 1)  # grows with the first program
 
     def __init__(self, most: dict[int, int]) -> None:
         self.most = most
         self.open = set(most)
         self.over: set[int] = set()  # descriptors on which more came than is kept
         self._filled = dict.fromkeys(most, 0)
-        self._memory = mmap.mmap(-1, sum(most.values()) + READ, flags=mmap.MAP_PRIVATE)
+        size = sum(most.values()) + READ
+        if size > len(self._memory):
+            Heard._memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE)
+            Heard._memory.madvise(mmap.MADV_DONTFORK)
         self._views = {}
         start = 0
         for descriptor, size in most.items():
             self._views[descriptor] = memoryview(self._memory)[start : start + size]
             start += size
-        self._dropped = memoryview(self._memory)[start:]
+        self._dropped = memoryview(self._memory)[start : start + READ]
 
     def read(self, descriptor: int) -> None:
         """Read what is there; keep what there is room for."""
@@ -114,10 +132,9 @@ class Heard:
         return filled > 0 and self._views[descriptor][filled - 1] == ord("\n")
 
     def close(self) -> None:
-        """Give the memory back; no part may be in use any more."""
+        """Let the next program have the memory; no part may be in use any more."""
         for view in (*self._views.values(), self._dropped):
             view.release()
-        self._memory.close()
 
 
 class Server:
@@ -144,12 +161,15 @@ class Server:
             read.append(libraries)
         if self._isolated:
             self._own_pids = namespaces.enter(libraries)
+            self._folder = namespaces.Folder(confinement.MAX_FILE, confinement.MAX_FILES)
             read, libraries = ["/"], libraries and namespaces.LIBRARIES
         else:
-            kernel.die_with_parent()
+            kernel.take([kernel.dying_with_parent()])
             kernel.call("prctl", kernel.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._confinement = confinement.Confinement(level, read)
         self.layers = [*(namespaces.LAYERS if self._isolated else ()), *self._confinement.layers]
+        # Programs with the same limits have the same plan, where each is number 1 of its own processes.
+        self._confining = lru_cache(PLANS)(self._steps_apart)
         if libraries:
             sys.path.append(libraries)
 
@@ -157,10 +177,10 @@ class Server:
         """Import third-party modules once for all programs; those that are not there are left out."""
         if not self._isolated:
             return  # they write caches, which must not reach the machine
-        namespaces.take_folder(confinement.MAX_FILE, confinement.MAX_FILES)
         for name in names:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+        self._folder.clear()
 
     def handle(self, request: Request) -> dict[str, Any]:
         """Run one program to its end and return what was seen of it, until `forget`.
@@ -171,7 +191,7 @@ class Server:
         """
         folder = "/tmp"
         if not self._isolated:
-            folder = tempfile.mkdtemp(prefix="snakeval-program-")
+            folder = folders.make()
         self._confinement.count_tasks()
         children: list[int] = []
         pipes: list[int] = []
@@ -181,7 +201,9 @@ class Server:
             self._kill(children)
             for descriptor in pipes:
                 os.close(descriptor)
-            if not self._isolated:
+            if self._isolated:
+                self._folder.clear()
+            else:
                 folders.remove(folder)
 
     def forget(self) -> None:
@@ -216,12 +238,19 @@ class Server:
             streams = [nothing, stdout_end, stderr_end, setup_end, ends[1], program]
             work: Callable[[Request], int] = _serve
         else:
+            if request.kind == "unit_tests":
+                importlib.import_module("unittest")  # once for all that follow
             streams = [stdin, stdout_end, stderr_end, setup_end, verdict_end, program, tests]
             work = _script if request.kind == "script" else _together
-        pid = namespaces.fork_apart(self._own_pids) if self._isolated else os.fork()
+        profile = "processes" if request.kind == "unit_tests" else "program"
+        plan = partial(self._plan, request, profile, streams, folder)
+        if self._isolated:
+            plan = partial(list, plan(1))
+            pid = namespaces.fork_apart(self._own_pids)
+        else:
+            pid = kernel.fork()
         if pid == 0:
-            profile = "processes" if request.kind == "unit_tests" else "program"
-            self._become(request, profile, streams, folder, work)
+            self._become(plan, work, request)
         children.append(pid)
         if answers:
             verdict = answers
@@ -270,12 +299,12 @@ class Server:
         self._end_judge()
         ours, theirs = (end.detach() for end in socket.socketpair())
         nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        pid = os.fork()
+        # Descriptor 3 is for failures of the set-up: the socket ends then, which is one.
+        streams = [nothing, nothing, nothing, nothing, theirs]
+        limited = replace(request, timeout_s=request.timeout_s * JUDGE_SERVES)
+        pid = kernel.fork()
         if pid == 0:
-            # Descriptor 3 is for failures of the set-up: the socket ends then, which is one.
-            streams = [nothing, nothing, nothing, os.dup(nothing), theirs]
-            limited = replace(request, timeout_s=request.timeout_s * JUDGE_SERVES)
-            self._become(limited, "tests", streams, None, _judge)
+            self._become(partial(self._plan, limited, "tests", streams, None), _judge, limited)
         os.close(theirs)
         os.close(nothing)
         self._judge, self._judged, self._limits = (pid, ours), 1, limits
@@ -337,25 +366,56 @@ class Server:
         finally:
             os.close(over)
 
-    def _become(
+    def _plan(
         self,
         request: Request,
         profile: str,
         streams: list[int],
         folder: str | None,
-        work: Callable[[Request], int],
+        pid: int | None = None,
+    ) -> list[Step]:
+        """Return the calls by which a process becomes one for a stranger's code.
+
+        Args:
+            profile: see `seccomp`.
+            streams: its descriptors, from 0 on.
+            folder: the only one that it may write to.
+            pid: what it sees as its own number; None asks.
+        """
+        return [
+            kernel.dying_with_parent(),
+            kernel.unblocking_signals(),
+            *confinement.taking_streams(streams),
+            *self._confining(
+                profile,
+                os.getpid() if pid is None else pid,
+                request.timeout_s,
+                request.memory_mb,
+                folder,
+                len(streams),
+            ),
+        ]
+
+    def _steps_apart(
+        self,
+        profile: str,
+        pid: int,
+        timeout_s: float,
+        memory_mb: int,
+        folder: str | None,
+        free: int,
+    ) -> list[Step]:
+        steps = namespaces.without_folder() if self._isolated and folder is None else []
+        steps.append(kernel.step("chdir", os.fsencode(folder or "/")))
+        return steps + self._confinement.steps(profile, pid, timeout_s, memory_mb, folder, free)
+
+    def _become(
+        self, plan: Callable[[], list[Step]], work: Callable[[Request], int], request: Request
     ) -> NoReturn:
         """Be a process for a stranger's code, to its end."""
         first = os.getpid()
         try:
-            kernel.die_with_parent()
-            confinement.take_streams(streams)
-            if profile != "tests" and self._isolated:
-                namespaces.take_folder(confinement.MAX_FILE, confinement.MAX_FILES)
-            os.chdir(folder or "/")
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            seed_all()
-            self._confinement.apply(profile, request.timeout_s, request.memory_mb, folder)
+            kernel.take(plan())
         except BaseException as error:
             os.write(SETUP, f"{type(error).__name__}: {error}".encode())
             os._exit(1)
@@ -454,7 +514,7 @@ def _script(request: Request) -> int:
 
 
 def _read(descriptor: int) -> Any:
-    content = json.loads(channel.read_all(descriptor))
+    content = wire.load(channel.read_all(descriptor))
     os.close(descriptor)
     return content
 
@@ -493,13 +553,6 @@ def send(control: socket.socket, message: dict[str, Any]) -> None:
         with part:
             if part:  # the scorer may be gone already when nothing is left to be read
                 control.sendall(part)
-
-
-def seed_all() -> None:
-    """Start every program with the same random numbers, those of a warm numpy too."""
-    random.seed(0)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(0)
 
 
 def rehearse() -> None:
@@ -543,6 +596,13 @@ def main(order: dict[str, Any]) -> int:
     rehearse()
     if order["warm"]:
         server.import_all(order["warm"])
+    # Every program starts with the same random numbers, those of a warm numpy too.
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    # Blocked here, and for programs what it usually is.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     send(control, {"ready": True, "layers": server.layers})
     gc.collect()
     gc.freeze()  # forked children do not copy these pages at their first collection
