@@ -616,6 +616,34 @@ def drive(*command: str, level: str = "", code: str = RIGHT) -> Any:
     return json.loads(done.stdout)
 
 
+TRACES = {
+    "a file": "open('/tmp/x', 'w').write('x')",
+    "a folder": "os.mkdir('/tmp/x')",
+    "a link": "os.symlink('x', '/tmp/x')",
+    "a removed file": "open('/tmp/x', 'w').close(); os.remove('/tmp/x')",
+    "its mode": "os.chmod('/tmp', 0o755)",
+    "its times": "os.utime('/tmp', (7, 7))",
+    "a full folder": "open('/tmp/x', 'wb').write(bytes(40 << 20))",
+}
+LOOK = """
+import os
+seen = os.stat("/tmp")
+print(oct(seen.st_mode), seen.st_nlink, os.listdir("/tmp"), os.listxattr("/tmp"))
+print(seen.st_mtime_ns == seen.st_ctime_ns == seen.st_atime_ns, os.statvfs("/tmp").f_bfree)
+"""
+
+
+@pytest.mark.parametrize("trace", TRACES.values(), ids=TRACES)
+def test_no_program_leaves_a_trace_in_the_folder_of_the_next_one(trace: str) -> None:
+    look = Program(LOOK, Alone(), limits())
+    with Sandbox(workers=1, level="namespaces") as sandbox:
+        first, made, *then = sandbox.run(
+            [look, Program(f"import os\n{trace}\n", Alone(), limits()), look, look]
+        )
+    assert (first.verdict, made.verdict) == ("passed", "passed"), made
+    assert [outcome.stdout for outcome in then] == [first.stdout] * 2
+
+
 def test_where_user_namespaces_are_off_the_next_level_is_taken() -> None:
     off = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
     command = ["unshare", "--user", "--map-root-user", "sh", "-c", off, "sh"]
