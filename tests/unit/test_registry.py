@@ -226,7 +226,7 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Project], None], list[str]]] = {
         change("datasets", "problems", task="code_unitest"),
         [
             f"{DATA}.task: got 'code_unitest'; expected a task type. "
-            "Did you mean code_unittest or code_stdin or code_reasoning?"
+            "Did you mean code_unittest or code_live or code_stdin?"
         ],
     ),
     "missing role": (
