@@ -13,7 +13,8 @@ from snakeval import tasks
 from snakeval.errors import ConfigError, StorageError
 from snakeval.records import Prediction, Sample, write_jsonl
 from snakeval.registry import Pair, Run
-from snakeval.scoring import final_text, score_pair
+from snakeval.scoring import score_pair
+from snakeval.thoughts import final_text
 
 DATASET = {
     "task": "code_generation",

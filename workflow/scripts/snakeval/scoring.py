@@ -24,6 +24,7 @@ from snakeval.records import (
     write_jsonl,
 )
 from snakeval.registry import Pair, Run
+from snakeval.thoughts import final_text
 
 STATES: tuple[State, ...] = ("correct", "wrong", "incomplete", "unscored")
 
@@ -35,23 +36,6 @@ class Scored:
     scores: list[Score]
     metrics: dict[str, Any]
     timings: list[dict[str, Any]]
-
-
-def final_text(completion: str, thinking: Mapping[str, str] | None) -> tuple[str, bool]:
-    """Return the answer without the model's thoughts, and whether a thought was left open.
-
-    The answer is what stands behind the last closing mark; the opening mark may be missing, where it
-    was part of the prompt. Of an open thought, what stands before it is kept.
-
-    Args:
-        completion: as the model gave it.
-        thinking: the model's marks, `open` and `close`; None where it has none.
-    """
-    if thinking is None:
-        return completion, False
-    answer = completion.rpartition(thinking["close"])[2]
-    before, opened, _ = answer.partition(thinking["open"])
-    return (before, True) if opened else (answer, False)
 
 
 def score_pair(

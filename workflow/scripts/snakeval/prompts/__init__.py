@@ -6,8 +6,18 @@
 Importing this package loads neither torch nor transformers; `load_tokenizer` does.
 """
 
+from snakeval.prompts.conversation import render_question, render_turn
 from snakeval.prompts.likelihood import RenderedChoice, render_choices
 from snakeval.prompts.rendering import Rendered, render
 from snakeval.prompts.tokenization import Tokenizer, load_tokenizer
 
-__all__ = ["Rendered", "RenderedChoice", "Tokenizer", "load_tokenizer", "render", "render_choices"]
+__all__ = [
+    "Rendered",
+    "RenderedChoice",
+    "Tokenizer",
+    "load_tokenizer",
+    "render",
+    "render_choices",
+    "render_question",
+    "render_turn",
+]

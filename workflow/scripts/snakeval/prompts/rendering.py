@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,26 +121,73 @@ def encode(
     Raises:
         PromptError: the template cannot be filled.
     """
+    text, hidden = filled(tokenizer, source, inputs, where)
+    return encode_messages(tokenizer, model, [_user(text.rstrip() if strip else text)], hidden)
+
+
+def filled(
+    tokenizer: Tokenizer, source: str, inputs: Mapping[str, Any], where: str
+) -> tuple[str, bool]:
+    """Return a filled template, and whether placeholders stand in it for control strings of the inputs.
+
+    Raises:
+        PromptError: the template cannot be filled.
+    """
     inputs = {name: _valid(value) for name, value in inputs.items()}
     text = fill(source, inputs, where)
-    hide = tokenizer.control.occurs(text)
-    if hide:
-        text = tokenizer.control.hide(text, spans_of_data(source, inputs, text, where))
-    framed = _frame(tokenizer, model, text.rstrip() if strip else text)
-    return tokenizer.encode_hidden(framed) if hide else tokenizer.encode(framed)
+    if not tokenizer.control.occurs(text):
+        return text, False
+    return tokenizer.control.hide(text, spans_of_data(source, inputs, text, where)), True
 
 
-def _frame(tokenizer: Tokenizer, model: Mapping[str, Any], text: str) -> str:
-    """Put `text` into the model's chat markup, or leave it as it is for a completion."""
+def foreign(tokenizer: Tokenizer, text: str) -> tuple[str, bool]:
+    """Return a text that others wrote, and whether placeholders stand in it for control strings."""
+    text = _valid(text)
+    if not tokenizer.control.occurs(text):
+        return text, False
+    return tokenizer.control.hide(text, [(0, len(text))]), True
+
+
+def encode_messages(
+    tokenizer: Tokenizer,
+    model: Mapping[str, Any],
+    messages: Sequence[Mapping[str, str]],
+    hidden: bool,
+) -> tuple[str, list[int]]:
+    """Return messages in the model's markup, as text and as token ids.
+
+    Args:
+        tokenizer: the model's.
+        model: registry entry (`prompt_style`, `system_prompt`, `template_arguments`).
+        messages: `role` and `content`, the user's first. For a completion their contents are put
+            together with an empty line before each further one of the user.
+        hidden: whether placeholders of `filled` or `foreign` stand in any of them.
+    """
+    framed = _frame(tokenizer, model, messages)
+    return tokenizer.encode_hidden(framed) if hidden else tokenizer.encode(framed)
+
+
+def _user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def _frame(
+    tokenizer: Tokenizer, model: Mapping[str, Any], messages: Sequence[Mapping[str, str]]
+) -> str:
+    """Put messages into the model's chat markup, or one behind the other for a completion."""
     if model["prompt_style"] == "completion":
-        return text
-    messages = [{"role": "user", "content": text}]
+        first, *others = messages
+        gaps = ("\n\n" if message["role"] == "user" else "" for message in others)
+        return first["content"] + "".join(
+            gap + message["content"] for gap, message in zip(gaps, others, strict=True)
+        )
+    said = [dict(message) for message in messages]
     system = model.get("system_prompt")
     if system and tokenizer.takes_system:
-        messages.insert(0, {"role": "system", "content": system})
+        said.insert(0, {"role": "system", "content": system})
     elif system:
-        messages[0]["content"] = f"{system}\n\n{text}"
-    return tokenizer.chat(messages, model.get("template_arguments") or {})
+        said[0]["content"] = f"{system}\n\n{said[0]['content']}"
+    return tokenizer.chat(said, model.get("template_arguments") or {})
 
 
 def _valid(value: Any) -> Any:
