@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from snakeval.answering import check_context, request_hash
 from snakeval.engine import vllm_log
 from snakeval.errors import EngineError
-from snakeval.generation import check_context, generate, request_hash, sampling_parameters
-from snakeval.records import read_json, write_json
+from snakeval.generation import generate, sampling_parameters
+from snakeval.records import Sample, read_json, write_json
 from unit.test_plan import make_run
 
 WEIGHTS = [{"source": "a", "dtype": "bfloat16", "quantization": None}, 1, "commit1"]
@@ -54,20 +55,36 @@ DATASET: dict[str, Any] = {
     "max_tokens": 64,
     "stop": {"chat": ["END"], "completion": ["\ndef"]},
     "continuation": None,
+    "temperature": None,
+    "turns": None,
 }
 
 
+def sample(name: str, **inputs: Any) -> Sample:
+    return {"id": name, "inputs": inputs, "target": None, "metadata": {}}
+
+
+def test_a_dataset_may_set_the_temperature_by_an_input() -> None:
+    dataset = {**DATASET, "temperature": {"by": "category", "values": {"writing": 0.7}}}
+    writing = sampling_parameters(model(), dataset, 0, sample("s", category="writing"), 0)
+    other = sampling_parameters(model(), dataset, 0, sample("s", category="math"), 0)
+    assert (writing["temperature"], other["temperature"]) == (0.7, 0.0)
+    assert "seed" in writing
+    assert "seed" not in other
+
+
 def test_greedy_requests_carry_no_seed() -> None:
-    sampling = sampling_parameters(model(), DATASET, 0, "s", 0)
+    sampling = sampling_parameters(model(), DATASET, 0, sample("s"), 0)
     assert sampling == {"temperature": 0.0, "top_p": 1.0, "max_tokens": 64, "stop": ["END"]}
 
 
 def test_sampled_requests_have_seeds_of_their_own() -> None:
-    def seed(*arguments: Any) -> int:
-        return int(sampling_parameters(model(temperature=0.7), DATASET, *arguments)["seed"])
+    def seed(number: int, name: str, *rest: int) -> int:
+        sampling = sampling_parameters(model(temperature=0.7), DATASET, number, sample(name), *rest)
+        return int(sampling["seed"])
 
-    seeds = {seed(0, "s", 0), seed(0, "s", 1), seed(0, "t", 0), seed(1, "s", 0)}
-    assert len(seeds) == 4
+    seeds = {seed(0, "s", 0), seed(0, "s", 1), seed(0, "t", 0), seed(1, "s", 0), seed(0, "s", 0, 1)}
+    assert len(seeds) == 5
     assert seed(0, "s", 0) == seed(0, "s", 0)
 
 

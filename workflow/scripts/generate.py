@@ -11,8 +11,9 @@ import logging
 import sys
 from pathlib import Path
 
+from snakeval.answering import Stopped
 from snakeval.errors import SnakevalError, run_cli
-from snakeval.generation import Stopped, generate
+from snakeval.generation import generate
 from snakeval.records import write_text
 from snakeval.registry import read_run
 

@@ -108,6 +108,16 @@ def _prediction(attempt: tasks.Attempt) -> Prediction:
     }
     if attempt.logprobs is not None:
         prediction["logprobs"] = attempt.logprobs
+    if attempt.turns:
+        prediction["turns"] = [
+            {
+                "completion": text,
+                "finish_reason": "stop",
+                "prompt_tokens": 0,
+                "completion_tokens": 0,
+            }
+            for text in attempt.turns
+        ]
     return prediction
 
 

@@ -12,6 +12,7 @@ from snakeval.records import (
     Prediction,
     Prompt,
     Timing,
+    Turn,
     read_json,
     read_jsonl,
     write_json,
@@ -69,13 +70,17 @@ def write_predictions(run: Run, pair: Pair) -> None:
         }
         if "error" in answer:
             prediction["error"] = answer["error"]
-        choice = {"choice": line["choice"]} if "choice" in line else {}
-        prompts.append(name | choice | {"text": line["text"], "token_ids": line["token_ids"]})  # type: ignore[arg-type]
+        part = {key: line[key] for key in ("choice", "turn") if key in line}
+        prompts.append(name | part | {"text": line["text"], "token_ids": line["token_ids"]})  # type: ignore[arg-type]
         timing: dict[str, Any] = name | {key: answer[key] for key in ("latency_s", "ttft_s")}
-        if choice:
+        if "choice" in part:
             prediction["logprobs"] = [answer["likelihood"]] if "likelihood" in answer else []
-        if choice and choice["choice"] > 0:
+        if "turn" in part:
+            prediction["turns"] = [{key: prediction[key] for key in Turn.__annotations__}]
+        if part.get("choice"):
             _add_choice(predictions[-1], prediction, timings[-1], timing)
+        elif part.get("turn"):
+            _add_turn(predictions[-1], prediction, timings[-1], timing)
         else:
             predictions.append(prediction)  # type: ignore[arg-type]
             timings.append(timing)  # type: ignore[arg-type]
@@ -97,6 +102,22 @@ def _add_choice(
         whole |= {"error": choice["error"], "finish_reason": "error"}
     if times["latency_s"] is not None and time["latency_s"] is not None:
         times["latency_s"] = max(times["latency_s"], time["latency_s"])
+
+
+def _add_turn(
+    whole: Prediction, turn: Mapping[str, Any], times: Timing, time: Mapping[str, Any]
+) -> None:
+    """Add a further turn to a conversation; one that was cut off or failed marks the whole."""
+    whole["turns"] += turn["turns"]
+    for count in ("prompt_tokens", "completion_tokens"):
+        whole[count] += turn[count]
+    whole["completion"] = turn["completion"]
+    if whole["finish_reason"] != "error" and turn["finish_reason"] != "stop":
+        whole["finish_reason"] = turn["finish_reason"]
+    if "error" in turn:
+        whole["error"] = turn["error"]
+    if times["latency_s"] is not None and time["latency_s"] is not None:
+        times["latency_s"] += time["latency_s"]
 
 
 def meta(run: Run, pair: Pair, predictions: list[Prediction], used: list[str]) -> dict[str, Any]:

@@ -29,13 +29,14 @@ class Sample(TypedDict):
 
 
 class Prompt(TypedDict):
-    """One line of `prompts.jsonl`: what was sent. Where choices are scored, a line for each."""
+    """One line of `prompts.jsonl`: what was sent. Where choices are scored or turns taken, a line for each."""
 
     id: str
     repeat: int
     text: str
     token_ids: list[int]
     choice: NotRequired[int]  # from 0
+    turn: NotRequired[int]  # from 0
 
 
 class Likelihood(TypedDict):
@@ -46,10 +47,21 @@ class Likelihood(TypedDict):
     greedy: bool  # each token was the likeliest
 
 
+class Turn(TypedDict):
+    """A model's answer to one turn of a conversation."""
+
+    completion: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+
+
 class Prediction(TypedDict):
     """One line of `predictions.jsonl`. Token counts are numbers of tokens.
 
     `logprobs` is there where choices are scored, one for each choice; `completion` is empty then.
+    `turns` is there where a sample is a conversation; `completion` is the last of them then, and token
+    counts are those of all.
     """
 
     id: str
@@ -61,6 +73,7 @@ class Prediction(TypedDict):
     cut_tokens: int
     error: NotRequired[str]
     logprobs: NotRequired[list[Likelihood]]
+    turns: NotRequired[list[Turn]]
 
 
 class Timing(TypedDict):

@@ -66,11 +66,16 @@ def score_pair(
     matched = _match(samples[: settings["limit"]], predictions, repeats, where)
     attempts, left_open = [], []
     for sample, prediction in matched:
-        text, is_open = final_text(prediction["completion"], model["thinking"])
-        left_open.append(is_open)
+        said = [turn["completion"] for turn in prediction.get("turns", ())]
+        texts = [final_text(text, model["thinking"]) for text in said or [prediction["completion"]]]
+        left_open.append(any(is_open for _, is_open in texts))
         attempts.append(
             tasks.Attempt(
-                sample, text, model["prompt_style"] == "completion", prediction.get("logprobs")
+                sample,
+                texts[-1][0],
+                model["prompt_style"] == "completion",
+                prediction.get("logprobs"),
+                tuple(text for text, _ in texts) if said else (),
             )
         )
     asked = [n for n, (_, answer) in enumerate(matched) if answer["finish_reason"] != "error"]

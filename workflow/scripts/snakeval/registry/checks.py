@@ -45,8 +45,11 @@ def dataset(entry: Entry, where: str) -> Iterator[SnakevalError]:
     if entry["continuation"]:
         inputs = (*inputs, "choice", "letter")
         yield from _template(entry["continuation"], f"{where}.continuation", inputs)
+    if entry["turns"]:
+        inputs = (*inputs, "turn")
     for style, text in entry["prompt"].items():
         yield from _template(text, f"{where}.prompt.{style}", inputs)
+    yield from _turns(entry, where, task)
     if bool(entry["continuation"]) != ("choices" in task.inputs):
         yield SnakevalError(
             f"{where}.continuation",
@@ -75,6 +78,29 @@ def dataset(entry: Entry, where: str) -> Iterator[SnakevalError]:
             "null beside several sources",
             "a SHA-256, so that they give the same samples",
             "Fetch from one source first: 'sha256' in results/datasets/ then holds it.",
+        )
+
+
+def _turns(entry: Entry, where: str, task: tasks.Task) -> Iterator[SnakevalError]:
+    """Yield which keys of a conversation do not fit the task or each other."""
+    named = {"turns": entry["turns"]}
+    if entry["temperature"]:
+        named["temperature.by"] = entry["temperature"]["by"]
+    for key, name in named.items():
+        if name is not None and name not in task.inputs:
+            yield SnakevalError(
+                f"{where}.{key}", show(name), f"an input of {task.name}", near(name, task.inputs)
+            )
+    if bool(entry["turns"]) != task.conversation:
+        yield SnakevalError(
+            f"{where}.turns",
+            show(entry["turns"]),
+            f"{'an input' if task.conversation else 'null'}, as the task is {task.name}",
+            "Correct task: or turns:.",
+        )
+    elif entry["turns"] and entry["truncate"] is not None:
+        yield SnakevalError(
+            f"{where}.truncate", show(entry["truncate"]), "null beside turns", "Remove it."
         )
 
 

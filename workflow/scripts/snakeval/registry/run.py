@@ -79,6 +79,10 @@ class Run:
     settings: dict[str, Any]
     left_out: tuple[dict[str, Any], ...] = field(default=())
 
+    def entry(self, model: str) -> dict[str, Any]:
+        """Return a model's entry."""
+        return self.models[model]
+
     def spec(self, model: str, dataset: str) -> dict[str, Any]:
         """Return everything that the pair's predictions depend on; its fingerprint is the key."""
         return spec.predictions(
@@ -107,7 +111,7 @@ class Run:
 
     def model_status(self, model: str) -> Path:
         """Return the status file of a fetched model, below the working directory."""
-        return Path("results", "models", model, f"{self.models[model]['source_id']}.json")
+        return Path("results", "models", model, f"{self.entry(model)['source_id']}.json")
 
     def dataset_status(self, dataset: str) -> Path:
         """Return the status file of a fetched dataset, below the working directory."""

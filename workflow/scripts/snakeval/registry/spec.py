@@ -25,7 +25,7 @@ def predictions(
     are in it so that no two pairs ever share a key.
     """
     style = prompt_style(model, dataset)
-    spec = {
+    spec: dict[str, Any] = {
         "generator": GENERATOR_VERSION,
         "pair": [model_name, dataset_name],
         "model": model_part(model),
@@ -47,6 +47,10 @@ def predictions(
         "limit": settings["limit"],
         "repeats": settings["repeats"],
     }
+    if dataset["turns"]:
+        spec["prompt"]["turns"] = dataset["turns"]
+    if dataset["temperature"]:
+        spec["sampling"]["temperature_by"] = dataset["temperature"]
     if dataset["continuation"]:  # neither markup nor sampling plays a part
         text = dataset["prompt"][style]
         spec["prompt"] = {"style": style, "text": text, "continuation": dataset["continuation"]}

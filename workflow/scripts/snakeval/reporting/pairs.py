@@ -76,7 +76,7 @@ class PairFiles:
             raise self._unequal(next(iter(scores)), "a score without a prediction")
 
     def prompts(self) -> dict[tuple[str, int], Prompt]:
-        """Read the prompts as sent, by sample and repeat; of scored choices the first."""
+        """Read the prompts as sent, by sample and repeat; of scored choices the first, of turns the last."""
         rows = read_jsonl(self.folder / "prompts.jsonl")
         return {_identity(row): row for row in rows if not row.get("choice")}
 

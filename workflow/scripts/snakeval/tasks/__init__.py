@@ -32,12 +32,14 @@ class Attempt:
         continuation: whether the model was asked to go on from the prompt (a completion), so that
             the text belongs behind the prompt as it is.
         logprobs: how likely the model finds each choice, where that was asked in place of a text.
+        turns: the answers to all turns of a conversation, the last of which is `text`.
     """
 
     sample: Sample
     text: str
     continuation: bool = False
     logprobs: list[Likelihood] | None = None
+    turns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Task(ABC):
     roles: ClassVar[tuple[str, ...]]  # field roles that a dataset entry must map to a column
     optional_roles: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[tuple[str, ...]]  # the variables that a prompt template may use
+    conversation: ClassVar[bool] = False  # a sample is several turns, each behind the ones before
     chance: ClassVar[float] = 0.0  # the most that answers of `wrong` may get on average
 
     def missing_roles(self, fields: Mapping[str, str]) -> list[str]:
