@@ -1,6 +1,7 @@
 """What every coding problem written for this repository must show; shared by the tests of our own datasets.
 
-A dataset is a folder of `<topic>.yaml` in config/data, and one of wrong programs in tests/data.
+A dataset is a folder of `<topic>.yaml` in config/data, and one of wrong programs in tests/data: each says
+`why` it is wrong and is a whole `program`, or the reference with `edits`, texts that stand in it once.
 """
 
 from __future__ import annotations
@@ -93,9 +94,14 @@ class Problems:
         return [row for topic in self.topics for row in self.rows(topic)]
 
     def wrong_programs(self, topic: str) -> dict[str, list[dict[str, str]]]:
-        file = ROOT / "tests/data" / self.name / f"{topic}.yaml"
-        found: dict[str, list[dict[str, str]]] = _load(file)
-        return found
+        solutions = {row["task_id"]: row["solution"] for row in self.rows(topic)}
+        return {
+            name: [
+                {"why": entry["why"], "program": _program(entry, solutions[name])}
+                for entry in entries
+            ]
+            for name, entries in _load(ROOT / "tests/data" / self.name / f"{topic}.yaml").items()
+        }
 
     def check_files(self, topics: Iterable[str], count: int) -> None:
         """Each topic has both files, and all problems are there under names of their own."""
@@ -166,7 +172,6 @@ class Problems:
             assert len(entries) >= 3, f"{name}: fewer than three wrong programs"
             assert len({entry["program"] for entry in entries}) == len(entries), name
             for entry in entries:
-                assert set(entry) == {"why", "program"}, name
                 assert "\n" not in entry["why"], name
                 entry_point, test = rows[name]["entry_point"], rows[name]["test"]
                 label = f"{name}: {entry['why']}"
@@ -179,6 +184,19 @@ class Problems:
         slips = ("passed", "NameError", "SyntaxError", "ImportError", "ModuleNotFoundError")
         verdicts = dict(zip(labels, judge(programs), strict=True))
         assert {label: v for label, v in verdicts.items() if v.startswith(slips)} == {}
+
+
+def _program(entry: Mapping[str, Any], solution: str) -> str:
+    """Return a wrong program."""
+    if "program" in entry:
+        assert set(entry) == {"why", "program"}
+        return str(entry["program"])
+    assert set(entry) == {"why", "edits"}
+    for edit in entry["edits"]:
+        assert set(edit) == {"old", "new"}
+        assert solution.count(edit["old"]) == 1, f"not once in the reference: {edit['old']}"
+        solution = solution.replace(edit["old"], edit["new"])
+    return solution
 
 
 @functools.cache
