@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,12 +113,12 @@ class Problems:
         for key in ("task_id", "entry_point"):
             assert [name for name, n in Counter(row[key] for row in rows).items() if n > 1] == []
 
-    def check_form(self, topic: str, judgings: tuple[str, ...]) -> None:
-        """`judgings`: what a row may ask for under "judging"."""
+    def check_form(self, topic: str, judgings: tuple[str, ...], keys: Sequence[str] = KEYS) -> None:
+        """`judgings`: what a row may ask for under "judging"; `keys`: those of a row besides it."""
         for row in self.rows(topic):
             name = row["task_id"]
             assert row.get("judging") in (None, *judgings), name
-            assert [key for key in row if key != "judging"] == KEYS, name
+            assert [key for key in row if key != "judging"] == list(keys), name
             assert all(isinstance(value, str) and value.strip() for value in row.values()), name
             prefix, _, slug = name.partition("/")
             assert prefix == self.name, name

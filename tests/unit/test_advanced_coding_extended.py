@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from coding_problems import Problems, alike_programs, alike_statements, shape, statement
+from coding_problems import KEYS, Problems, alike_programs, alike_statements, shape, statement
 from snakeval.sandbox import Check, Program, Sandbox
 
-TOPICS = {"graphs_scheduling": 25, "parsing_formats": 25}
+TOPICS = {
+    "graphs_scheduling": 25,
+    "optimisation": 25,
+    "parsing_formats": 25,
+    "simulations": 25,
+    "text_algorithms": 25,
+}
 LONGEST = 50
+SHARING = 10  # problems with the same algorithm
 PROBLEMS = Problems("advanced_coding_extended")
 SAMPLE = Problems("advanced_coding_sample")
 
@@ -36,7 +44,13 @@ def test_all_problems_are_there_under_names_of_their_own() -> None:
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_rows_are_well_formed(topic: str) -> None:
-    PROBLEMS.check_form(topic, judgings=())
+    PROBLEMS.check_form(topic, judgings=(), keys=[*KEYS[:2], "algorithm", *KEYS[2:]])
+
+
+def test_few_problems_share_an_algorithm() -> None:
+    counts = Counter(row["algorithm"] for row in PROBLEMS.all_rows())
+    assert {name: count for name, count in counts.items() if count > SHARING} == {}
+    assert [name for name in counts if name != name.lower().strip()] == []
 
 
 @pytest.mark.parametrize("topic", TOPICS)
