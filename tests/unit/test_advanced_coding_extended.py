@@ -13,9 +13,12 @@ from snakeval.sandbox import Check, Program, Sandbox
 
 TOPICS = {
     "graphs_scheduling": 25,
+    "numerics_geometry": 25,
     "optimisation": 25,
     "parsing_formats": 25,
+    "records": 25,
     "simulations": 25,
+    "structures": 25,
     "text_algorithms": 25,
 }
 LONGEST = 50
