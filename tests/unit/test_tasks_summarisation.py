@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from importlib.util import find_spec, module_from_spec
 from itertools import pairwise
 from typing import Any
 
@@ -168,3 +169,38 @@ def test_metrics_are_means_over_papers():
         expected = sum(one.detail[name] for one in found) / 3
         assert metrics[name]["value"] == pytest.approx(expected)
         assert metrics[name]["n"] == 3
+
+
+def untouched() -> Any:
+    """Return rouge-score's scorer as the library has it."""
+    found = find_spec("rouge_score.rouge_scorer")
+    assert found is not None
+    assert found.loader is not None
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def test_the_numbers_are_those_of_the_library_as_it_is():
+    library = untouched()
+    plain = library.RougeScorer(list(_rouge.TYPES), use_stemmer=True)
+    draw = random.Random(4)
+    stock = [
+        "Running",
+        "runs",
+        "runner's",
+        "classes",
+        "classification",
+        "the",
+        "né",
+        "3D",
+        "x.",
+        ".",
+    ]
+    for _ in range(200):
+        reference, answer = (" ".join(draw.choices(stock, k=draw.randint(1, 30))) for _ in "ab")
+        found = _rouge.f_measures(answer, [reference], "rouge1")
+        wanted = plain.score(_rouge._lines(reference), _rouge._lines(answer))
+        assert found == {name: score.fmeasure for name, score in wanted.items()}
+        tables = [of(reference, answer) for of in (library._lcs_table, _rouge.lcs_table)]
+        assert tables[0] == tables[1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar
 
 from snakeval.records import Metric, Sample, Score
@@ -17,6 +17,7 @@ from snakeval.tasks._answers import AnswerTask, mean_over_samples
 
 TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 LONGEST = 12_000  # characters of an answer that are read; the time of ROUGE-L grows with its square
+STEMS = 100_000  # words of which the stem is kept
 WORD = 60  # letters of a word that are read: the stemmer's time grows with the square of it
 
 _LONG_WORD = re.compile(rf"(\w{{{WORD}}})\w+")
@@ -118,6 +119,42 @@ def _lines(text: str) -> str:
 
 @cache
 def _scorer() -> Any:
-    from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score import rouge_scorer
 
-    return RougeScorer(list(TYPES), use_stemmer=True)
+    # The library fills this table cell by cell: nearly all the time that long texts take.
+    rouge_scorer._lcs_table = lcs_table
+    return rouge_scorer.RougeScorer(list(TYPES), tokenizer=_Stems())
+
+
+def lcs_table(reference: Sequence[str], answer: Sequence[str]) -> list[list[int]]:
+    """Return the lengths of the longest common subsequences of all beginnings of two lists of tokens.
+
+    Returns:
+        (tokens of the reference + 1) × (tokens of the answer + 1), as rouge-score's own function does.
+    """
+    above = [0] * (len(answer) + 1)
+    table = [above]
+    for token in reference:
+        length = 0
+        row = [length]
+        for other, diagonal, up in zip(answer, above, above[1:], strict=False):
+            length = diagonal + 1 if token == other else up if up > length else length
+            row.append(length)
+        table.append(row)
+        above = row
+    return table
+
+
+class _Stems:
+    """rouge-score's own tokens; stems are kept, as stemming is most of the time that ROUGE takes."""
+
+    def __init__(self) -> None:
+        from nltk.stem.porter import PorterStemmer  # type: ignore[import-untyped]
+
+        self.stem = lru_cache(maxsize=STEMS)(PorterStemmer().stem)
+
+    def tokenize(self, text: str) -> list[str]:
+        from rouge_score.tokenize import tokenize
+
+        tokens: list[str] = tokenize(text, self)
+        return tokens
