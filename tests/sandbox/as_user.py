@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any, BinaryIO
 
 
@@ -31,12 +32,13 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             level, programs = arguments
             answer = sandboxes[level].run(programs)
         elif name == "open":
+            level, *tools = arguments
             try:
-                sandbox = Sandbox(workers=1, level=arguments[0])
+                sandbox = Sandbox(workers=1, level=level, tools=[Path(tool) for tool in tools])
             except SandboxError as error:
                 answer = str(error)
             else:
-                sandboxes[sandbox.level] = sandbox
+                sandboxes[" ".join(arguments)] = sandbox
                 answer = sandbox.level, sandbox.layers
         else:
             answer = outside(arguments[0])

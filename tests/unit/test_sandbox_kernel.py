@@ -25,7 +25,7 @@ from snakeval.sandbox.inside import landlock, seccomp, syscalls
 SANDBOX = Path(seccomp.__file__).parents[1]
 HERE = os.uname().machine
 MACHINES = ("x86_64", "aarch64")
-PROFILES = ("program", "tests", "processes")
+PROFILES = ("program", "tests", "processes", "commands")
 HEADERS = {
     "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
     "aarch64": Path("/usr/include/asm-generic/unistd.h"),
@@ -199,14 +199,14 @@ THREAD = 0x003D0F00  # the flags of glibc's pthread_create
 FORK = 0x01200011  # and of its fork
 DECISIONS = [
     # profiles, call, arguments, allowed
-    ("program tests processes", "clone", (THREAD,), True),
-    ("processes", "clone", (FORK,), True),
-    ("processes", "clone", (0x4111,), True),  # CLONE_VM | CLONE_VFORK, of posix_spawn
+    ("program tests processes commands", "clone", (THREAD,), True),
+    ("processes commands", "clone", (FORK,), True),
+    ("processes commands", "clone", (0x4111,), True),  # CLONE_VM | CLONE_VFORK, of posix_spawn
     ("program tests", "clone", (FORK,), False),
     ("program tests", "clone", (17,), False),
     ("program tests", "clone", (0x4111,), False),
     *[
-        ("program tests processes", "clone", (flags | new,), False)
+        ("program tests processes commands", "clone", (flags | new,), False)
         for new in (
             0x1000,  # CLONE_PIDFD
             0x2000,  # CLONE_PTRACE
@@ -231,58 +231,69 @@ DECISIONS = [
     ("program tests", "tkill", (PID + 1, 9), False),
     ("program tests", "tgkill", (PID, PID + 1, 9), True),
     ("program tests", "tgkill", (PID + 1, PID, 9), False),
-    ("processes", "kill", (1, 9), True),
+    ("processes commands", "kill", (1, 9), True),
     ("processes", "tgkill", (PID + 1, PID, 9), True),
     ("program tests", "execve", (0, 0, 0), False),
-    ("processes", "execve", (0, 0, 0), True),
+    ("processes commands", "execve", (0, 0, 0), True),
     ("program tests", "setsid", (), False),
-    ("program tests processes", "prlimit64", (0, 7), True),
-    ("program tests processes", "prlimit64", (PID, 7), True),
-    ("program tests processes", "prlimit64", (PID + 1, 7), False),
-    ("program tests processes", "sched_setaffinity", (0, 8), True),
-    ("program tests processes", "sched_setaffinity", (1, 8), False),
+    ("program tests processes commands", "prlimit64", (0, 7), True),
+    ("program tests processes commands", "prlimit64", (PID, 7), True),
+    ("program tests processes commands", "prlimit64", (PID + 1, 7), False),
+    ("program tests processes commands", "sched_setaffinity", (0, 8), True),
+    ("program tests processes commands", "sched_setaffinity", (1, 8), False),
     *[
-        ("program tests processes", "ioctl", (1, request), True)
+        ("program tests processes commands", "ioctl", (1, request), True)
         for request in (0x5450, 0x5451, 0x541B, 0x5421, 0x5401, 0x5413)
     ],
-    ("program tests processes", "ioctl", (1, 0x5412), False),  # TIOCSTI: type for the user
-    ("program tests processes", "ioctl", (1, 1 << 32 | 0x5412), False),
-    ("program tests processes", "ioctl", (1, 0x541C), False),  # TIOCLINUX
-    ("program tests processes", "ioctl", (1, 0x5452), False),  # FIOASYNC
-    ("program tests processes", "ioctl", (1, 0x8901), False),  # FIOSETOWN
-    ("program tests processes", "ioctl", (1, 0x40049409), False),  # FICLONE
-    ("program tests processes", "fcntl", (1, 1030), True),  # F_DUPFD_CLOEXEC
-    ("program tests processes", "fcntl", (1, 6), True),  # F_SETLK
-    ("program tests processes", "fcntl", (1, 8), False),  # F_SETOWN: signals by the kernel's hand
-    ("program tests processes", "fcntl", (1, 15), False),  # F_SETOWN_EX
-    ("program tests processes", "fcntl", (1, 10), False),  # F_SETSIG
-    ("program tests processes", "fcntl", (1, 1024), False),  # F_SETLEASE
-    ("program tests processes", "prctl", (15,), True),  # PR_SET_NAME
-    ("program tests processes", "prctl", (1, 0), False),  # PR_SET_PDEATHSIG
-    ("program tests processes", "prctl", (4, 1), False),  # PR_SET_DUMPABLE
-    ("program tests processes", "prctl", (22, 2), False),  # PR_SET_SECCOMP
-    ("program tests processes", "prctl", (24,), False),  # PR_CAPBSET_DROP
-    ("program tests processes", "prctl", (28,), False),  # PR_SET_SECUREBITS
-    ("program tests processes", "prctl", (36, 1), False),  # PR_SET_CHILD_SUBREAPER
-    ("program tests processes", "prctl", (0x59616D61, MINUS_ONE), False),  # PR_SET_PTRACER
-    ("program tests processes", "socketpair", (1, 1), True),
-    ("program tests processes", "socketpair", (1, 1 | 0x80000 | 0x800), True),
-    ("program tests", "socketpair", (1, 2), False),  # a datagram may go to any unix socket
+    ("program tests processes commands", "ioctl", (1, 0x5412), False),  # TIOCSTI: type for the user
+    ("program tests processes commands", "ioctl", (1, 1 << 32 | 0x5412), False),
+    ("program tests processes commands", "ioctl", (1, 0x541C), False),  # TIOCLINUX
+    ("program tests processes commands", "ioctl", (1, 0x5452), False),  # FIOASYNC
+    ("program tests processes commands", "ioctl", (1, 0x8901), False),  # FIOSETOWN
+    ("program tests processes commands", "ioctl", (1, 0x40049409), False),  # FICLONE
+    ("program tests processes commands", "fcntl", (1, 1030), True),  # F_DUPFD_CLOEXEC
+    ("program tests processes commands", "fcntl", (1, 6), True),  # F_SETLK
+    (
+        "program tests processes commands",
+        "fcntl",
+        (1, 8),
+        False,
+    ),  # F_SETOWN: signals by the kernel's hand
+    ("program tests processes commands", "fcntl", (1, 15), False),  # F_SETOWN_EX
+    ("program tests processes commands", "fcntl", (1, 10), False),  # F_SETSIG
+    ("program tests processes commands", "fcntl", (1, 1024), False),  # F_SETLEASE
+    ("program tests processes commands", "prctl", (15,), True),  # PR_SET_NAME
+    ("program tests processes commands", "prctl", (1, 0), False),  # PR_SET_PDEATHSIG
+    ("program tests processes commands", "prctl", (4, 1), False),  # PR_SET_DUMPABLE
+    ("program tests processes commands", "prctl", (22, 2), False),  # PR_SET_SECCOMP
+    ("program tests processes commands", "prctl", (24,), False),  # PR_CAPBSET_DROP
+    ("program tests processes commands", "prctl", (28,), False),  # PR_SET_SECUREBITS
+    ("program tests processes commands", "prctl", (36, 1), False),  # PR_SET_CHILD_SUBREAPER
+    ("program tests processes commands", "prctl", (0x59616D61, MINUS_ONE), False),  # PR_SET_PTRACER
+    ("program tests processes commands", "socketpair", (1, 1), True),
+    ("program tests processes commands", "socketpair", (1, 1 | 0x80000 | 0x800), True),
+    ("program tests commands", "socketpair", (1, 2), False),  # may send to any unix socket
     ("program tests", "socketpair", (1, 5), False),
+    ("commands", "socketpair", (1, 5 | 0x80000), True),  # connected: goes nowhere else
     ("processes", "socketpair", (1, 2), True),
-    ("program tests processes", "socketpair", (2, 1), False),
-    ("program tests", "sendto", (1, 0, 0, 0x4000, 0, 0), True),
-    ("program tests", "sendto", (1, 0, 0, 0, 4096, 16), False),
+    ("program tests processes commands", "socketpair", (2, 1), False),
+    ("program tests commands", "sendto", (1, 0, 0, 0x4000, 0, 0), True),
+    ("program tests commands", "sendto", (1, 0, 0, 0, 4096, 16), False),
     ("program tests", "sendto", (1, 0, 0, 0, 1 << 32, 16), False),  # the high half counts, too
     ("processes", "sendto", (1, 0, 0, 0, 4096, 16), True),
-    ("program tests processes", "sendto", (1, 0, 0, 1, 0, 0), False),  # MSG_OOB
-    ("program tests processes", "recvfrom", (1, 0, 0, 0x42), True),
-    ("program tests processes", "recvfrom", (1, 0, 0, 1), False),
+    ("program tests processes commands", "sendto", (1, 0, 0, 1, 0, 0), False),  # MSG_OOB
+    ("program tests processes commands", "recvfrom", (1, 0, 0, 0x42), True),
+    ("program tests processes commands", "recvfrom", (1, 0, 0, 1), False),
     ("processes", "sendmsg", (1, 0, 0), True),
     ("processes", "sendmsg", (1, 0, 1), False),
     ("tests processes", "recvmsg", (1, 0, 0x40000000), True),  # it is sent descriptors
     ("tests processes", "recvmsg", (1, 0, 1), False),
-    ("program", "recvmsg", (1, 0, 0), False),
+    ("program commands", "recvmsg", (1, 0, 0), False),
+    *[
+        ("commands", name, (1, 0, 0), False)
+        for name in """socket bind listen accept accept4 connect shutdown getsockname getpeername
+        sendmsg setsockopt getsockopt""".split()  # noqa: SIM905
+    ],
     *[
         ("program tests", name, (1, 0, 0), False)
         for name in """socket bind listen accept accept4 connect shutdown getsockname getpeername
@@ -539,6 +550,13 @@ def test_allowed_with_processes(body: str, tmp_path: Path) -> None:
 
 
 @needs_seccomp
+@pytest.mark.parametrize("name", ["subprocess", "signals to a child", "links and niceness"])
+def test_allowed_with_commands(name: str, tmp_path: Path) -> None:
+    pair = "a, b = socket.socketpair(type=socket.SOCK_SEQPACKET); a.send(b'x'); b.recv(1)\n"
+    through(CONFINE + pair + ALLOWED_PROCESSES[name], "commands", folder=tmp_path)
+
+
+@needs_seccomp
 @pytest.mark.parametrize("library", ["numpy", "pandas", "scipy.stats", "matplotlib.pyplot"])
 def test_libraries_come_up_with_processes(library: str, tmp_path: Path) -> None:
     package = library.partition(".")[0]
@@ -592,6 +610,13 @@ TRIED_PROGRAM: dict[str, tuple[int, ...]] = {
     "prlimit64": (1, 7),
     "sched_setaffinity": (1, 0),
 }
+TRIED_COMMANDS: dict[str, tuple[int, ...]] = {
+    **TRIED,
+    "clone": (0x10000011,),
+    "socketpair": (1, 2, 0),
+    **{name: TRIED_PROGRAM[name] for name in ("socket", "connect", "bind", "sendmsg", "prlimit64")},
+    "sched_setaffinity": (1, 0),
+}
 TRIED_PROCESSES: dict[str, tuple[int, ...]] = {
     **TRIED,
     "clone": (0x10000011,),
@@ -621,6 +646,7 @@ print(json.dumps(seen))
         ("program", {**TRIED_PROGRAM, "recvmsg": (MINUS_ONE,)}),
         ("tests", TRIED_PROGRAM),
         ("processes", TRIED_PROCESSES),
+        ("commands", {**TRIED_COMMANDS, "recvmsg": (MINUS_ONE,)}),
     ],
     ids=PROFILES,
 )

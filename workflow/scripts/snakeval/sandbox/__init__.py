@@ -8,6 +8,7 @@ workflow. Tests run in another such process, outside of the program's, so that t
 arguments of its function and the tests see only plain values (`Check`); the outputs of whole programs
 are compared here (`InputOutput`). Only where tests need the program's own objects they run in its
 process (`Together`, `UnitTests`), and the outcome says so: `guarantee` is "together" and not "apart".
+Programs in other languages are compiled and run by the machine's own tools, in there too (`Commands`).
 
 Levels, of which the strongest that the machine allows is taken:
 
@@ -27,17 +28,20 @@ files, threads, endless output, processes left behind; and for verdicts that are
 files or /proc, writing results, signals to the judge.
 
 Not covered: errors of the kernel itself, and what a processor leaks (timing, caches). At level "namespaces"
-a program is the first process of its namespace, where signals that would end or stop it do nothing. With `UnitTests` a
-program may start up to 64 processes, each with the memory limit of one; and a program that is judged
-"together" could find its tests in its own interpreter and forge the verdict.
+a program is the first process of its namespace, where signals that would end or stop it do nothing. With
+`UnitTests` and `Commands` a program may start up to 64 processes, each with the memory limit of one; and a program
+that is judged "together" could find its tests in its own process or folder and forge the verdict.
 """
 
 from snakeval.sandbox.pool import LEVELS, UNSAFE, Sandbox
 from snakeval.sandbox.programs import (
+    MARK,
     VERDICTS,
     Alone,
     Case,
     Check,
+    Command,
+    Commands,
     InputOutput,
     Limits,
     Outcome,
@@ -49,11 +53,14 @@ from snakeval.sandbox.programs import (
 
 __all__ = [
     "LEVELS",
+    "MARK",
     "UNSAFE",
     "VERDICTS",
     "Alone",
     "Case",
     "Check",
+    "Command",
+    "Commands",
     "InputOutput",
     "Limits",
     "Outcome",

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +23,11 @@ from typing import Any, Self
 from snakeval.errors import SandboxError, one_line
 from snakeval.sandbox.comparison import same_output
 from snakeval.sandbox.programs import (
+    MARK,
     VERDICTS,
     Alone,
     Check,
+    Commands,
     InputOutput,
     Limits,
     Outcome,
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 LEVELS = ("namespaces", "landlock", "none")  # strongest first
 UNSAFE = "unsafe_no_isolation"  # the setting that allows level "none"
 START_S = 60.0  # seconds in which a worker must have come up
+SLACK_S = 5.0  # seconds that commands get beside their own limits, for starting and ending
 REPLY_S = 60.0  # seconds beyond a program's own limit in which its outcome must be there
 MAX_TEXT = 2_000  # characters
 # What a process inside may say; the other verdicts are ours to give.
@@ -62,6 +65,9 @@ class Sandbox:
         level: one of `LEVELS`; None takes the strongest that the machine allows.
         libraries: a folder of third-party packages that programs may import.
         warm: modules of it that are imported once per worker and not once per program.
+        tools: files and folders of this machine that programs see too, at the same paths, read-only and
+            executable: compilers and what they need, for `Commands`; nothing below /tmp, where programs
+            have a folder of their own. At level "none" they see all anyway.
 
     Attributes:
         level: the level in use.
@@ -78,11 +84,16 @@ class Sandbox:
         level: str | None = None,
         libraries: Path | None = None,
         warm: tuple[str, ...] = (),
+        tools: Sequence[Path] = (),
     ) -> None:
         self._count = workers or len(os.sched_getaffinity(0))
         self._workers: list[_Worker] = []
         self._references: dict[tuple[object, ...], Outcome] = {}
-        self._order = {"libraries": str(libraries) if libraries else None, "warm": list(warm)}
+        self._order = {
+            "libraries": str(libraries) if libraries else None,
+            "warm": list(warm),
+            "tools": [str(path) for path in tools],
+        }
         refused: list[str] = []
         for candidate in (level,) if level else LEVELS:
             if candidate == "none" and not allow_unsafe:
@@ -307,6 +318,8 @@ def _judged(worker: _Worker, program: Program, limit_s: float) -> Outcome:
     test, limits = program.test, program.limits
     if isinstance(test, InputOutput):
         return _compare_cases(worker, program, test, limit_s)
+    if isinstance(test, Commands):
+        return _run_commands(worker, program, test, limit_s)
     order: dict[str, Any] = {}
     stdin, kind = "", "script"
     if isinstance(test, Alone):
@@ -331,6 +344,34 @@ def _judged(worker: _Worker, program: Program, limit_s: float) -> Outcome:
     ]
     reply = worker.run(request, files)
     outcome = _outcome(reply, kind, token, limit_s)
+    return replace(outcome, guarantee=test.guarantee, limit_s=limit_s)
+
+
+def _run_commands(worker: _Worker, program: Program, test: Commands, limit_s: float) -> Outcome:
+    """Have a program built and run by commands."""
+    token, mark = secrets.token_hex(16), secrets.token_hex(16)
+    commands = [(step.words, step.timeout_s, step.memory_mb) for step in test.build]
+    commands.append((test.run, limit_s, program.limits.memory_mb))
+    order = {
+        "source": test.source,
+        "tests": test.tests,
+        "files": test.files,
+        "commands": commands,
+        "environment": dict(test.environment),
+        "mark": mark,
+        "stands_for": MARK,
+    }
+    limits = replace(program.limits, memory_mb=max(memory for _, _, memory in commands))
+    longest = sum(seconds for _, seconds, _ in commands) + SLACK_S
+    request = _request("commands", limits, longest, limits.output_bytes, token)
+    reply = worker.run(request, [json.dumps({"source": program.code}), json.dumps(order), ""])
+    outcome = _outcome(reply, "commands", token, longest)
+    if "folder" in reply:  # names that differ from run to run are nobody's business
+        stdout, stderr = (
+            text.replace(mark, "passed").replace(reply["folder"], "/tmp")
+            for text in (outcome.stdout, outcome.stderr)
+        )
+        outcome = replace(outcome, stdout=stdout, stderr=stderr)
     return replace(outcome, guarantee=test.guarantee, limit_s=limit_s)
 
 
@@ -407,17 +448,19 @@ def _outcome(reply: dict[str, Any], kind: str, token: str, limit_s: float) -> Ou
 def _said(text: str, kind: str, token: str) -> tuple[str, str, str]:
     """Return verdict, message and traceback as a process inside has said them; "" where it has not.
 
-    Of "check" it is the tests' process that speaks. Where the program's own process speaks, a pass counts
-    only with the token, and a script can say nothing but that it never ran.
+    Of "check" it is the tests' process that speaks, of "commands" the one that has started them. Where the
+    program's own process speaks, a pass counts only with the token, and a script can say nothing but that it
+    never ran.
     """
     try:
         said = json.loads(text)
         verdict, message, trace = (str(said[name]) for name in ("verdict", "message", "traceback"))
     except (ValueError, KeyError, TypeError, RecursionError):
         return "", "", ""
-    if verdict not in _SAID or (kind == "script" and verdict != "syntax"):
+    late = kind == "commands" and verdict == "timeout"
+    if not (verdict in _SAID or late) or (kind == "script" and verdict != "syntax"):
         return "", "", ""
-    if kind in ("together", "unit_tests") and not secrets.compare_digest(
+    if kind in ("together", "unit_tests", "commands") and not secrets.compare_digest(
         str(said.get("token")).encode(), token.encode()
     ):
         return "", "", ""

@@ -95,6 +95,52 @@ class UnitTests:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A command line.
+
+    Args:
+        words: the program, a path or a name that is looked up in PATH, and its arguments.
+        timeout_s: wall-clock seconds.
+        memory_mb: MiB of address space for each process.
+    """
+
+    words: tuple[str, ...]
+    timeout_s: float
+    memory_mb: int
+
+
+MARK = "@passed@"  # in tests for `Commands`: the path of the file that their last statement makes
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Tests behind a program in any language, which this machine's own tools build and run.
+
+    The tools are those that the sandbox was given (`Sandbox.tools`); where one is not there, or the level
+    starts no processes, the verdict is "judge_failed". "passed" means that all commands ended with exit code
+    0 and that the tests came to their last statement, which makes the file `MARK`: its path is another one
+    in every run. A command of `build` that fails is "syntax"; why the last one failed is for the caller to
+    see in the outputs: "exception". It is a weak guarantee: program and tests share a process.
+
+    Args:
+        source: the name of the file for the program and, behind it, the tests.
+        tests: their source.
+        run: what runs the program; its limits are the program's own.
+        build: what comes before, with limits of its own.
+        files: other files, name and text, in which `MARK` may stand too.
+        environment: variables for all commands besides those that every program has.
+    """
+
+    source: str
+    tests: str
+    run: tuple[str, ...]
+    build: tuple[Command, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    guarantee: ClassVar[Guarantee | None] = "together"
+
+
+@dataclass(frozen=True)
 class Case:
     """One input of a program, and every output that is right for it."""
 
@@ -121,7 +167,7 @@ class Alone:
     guarantee: ClassVar[Guarantee | None] = None
 
 
-Test = Check | Together | UnitTests | InputOutput | Alone
+Test = Check | Together | UnitTests | Commands | InputOutput | Alone
 
 
 @dataclass(frozen=True)
@@ -129,7 +175,7 @@ class Program:
     """A program, what judges it, and what it may use.
 
     Args:
-        code: Python source.
+        code: Python source; for `Commands` that of any language.
         reference: a program that passes, by which the time limit is set for one that is late.
     """
 

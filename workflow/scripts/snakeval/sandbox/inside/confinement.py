@@ -78,9 +78,13 @@ class Confinement:
             return steps
         steps += kernel.losing_privileges()
         if landlock.abi():
-            steps += landlock.steps(self._read, [folder] if folder else [], free)
+            write = [folder] if folder else []
+            if profile == "commands":
+                write.append("/dev/null")  # where shells and compilers send what nobody reads
+            steps += landlock.steps(self._read, write, free)
         # Without a PID namespace new processes could not be found again.
-        known = profile if self.level == "namespaces" or profile != "processes" else "program"
+        starts = profile in ("processes", "commands")
+        known = "program" if starts and self.level != "namespaces" else profile
         return steps + seccomp.steps(self._filter(known, pid))
 
     def count_tasks(self) -> None:

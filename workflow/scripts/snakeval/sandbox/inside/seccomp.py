@@ -7,13 +7,14 @@ Whatever a profile does not name is refused with EPERM. A call through another a
 (32 bit, x32) ends the process: its numbers mean other calls. clone3 seems not to exist (ENOSYS): its
 flags lie in memory, where a filter cannot look, and every C library falls back to clone.
 
-Three profiles:
+Four profiles:
 
 - "program": files, memory, time, threads; signals to itself; a connected pair of unix sockets, which
   asyncio needs. No new process, no other program, no socket.
 - "tests": the same, for the process in which tests run; it may be sent open files.
 - "processes": new processes and programs, signals to any process, stream and datagram sockets. Only
   where PID and network namespaces hold all that.
+- "commands": the same without sockets but for connected pairs, for compilers and what they make.
 
 A filter sees the numbers and addresses that a call is given, never what lies in memory: which files
 may be opened is for the mounts and Landlock to say. Landlock does not watch over modes and times of
@@ -116,10 +117,10 @@ getresgid getrusage getrlimit uname sysinfo getrandom
 _MODES_AND_TIMES = frozenset(["chmod", "fchmod", "fchmodat", "fchmodat2", "utimensat"])
 
 # link: sem_open() names its file by it, and multiprocessing's locks are made so.
-_PROCESSES = """
+_COMMANDS = """
 fork vfork execve wait4 waitid setsid setpgid kill tkill tgkill arch_prctl link linkat
-bind listen accept accept4 connect shutdown getsockname getpeername
 """
+_SOCKETS = "bind listen accept accept4 connect shutdown getsockname getpeername"
 
 # FIONCLEX, FIOCLEX, FIONREAD, FIONBIO; TCGETS, TCGETS2 and TIOCGWINSZ only ask about a terminal.
 _IOCTLS = (0x5450, 0x5451, 0x541B, 0x5421, 0x5401, 0x802C542A, 0x5413)
@@ -135,7 +136,7 @@ _CLONE_THREAD = 0x00010000
 _CLONE_NEVER = 0x00001000 | 0x00002000 | 0x00008000 | 0x7E020000
 
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
-_STREAM, _DATAGRAM = 1, 2
+_STREAM, _DATAGRAM, _PACKETS = 1, 2, 5
 _KIND = _WORD & ~(0x80000 | 0x800)  # the type of a socket without SOCK_CLOEXEC, SOCK_NONBLOCK
 _IP, _TCP, _UDP = 0, 6, 17
 # Out-of-band data (MSG_OOB) of unix sockets has cost the kernel more than one hole: nobody needs it.
@@ -168,15 +169,20 @@ _PROGRAM: dict[str, _Rule] = {
     "recvfrom": ((_only_bits(3, _RECEIVE_FLAGS),),),
 }
 
+_STARTING: dict[str, _Rule] = {
+    **dict.fromkeys((_COMMON + _COMMANDS).split(), _ALWAYS),
+    **_COMMON_RULES,
+    "clone": ((_without_bits(0, _CLONE_NEVER),),),
+    "setpriority": ((_argument(0, 0), _argument(1, 0)),),  # PRIO_PROCESS, itself
+}
+
 PROFILES: dict[str, dict[str, _Rule]] = {
     "program": _PROGRAM,
     # It is sent the socket to each program.
     "tests": {**_PROGRAM, "recvmsg": ((_only_bits(2, _RECEIVE_FLAGS),),)},
     "processes": {
-        **dict.fromkeys((_COMMON + _PROCESSES).split(), _ALWAYS),
-        **_COMMON_RULES,
-        "clone": ((_without_bits(0, _CLONE_NEVER),),),
-        "setpriority": ((_argument(0, 0), _argument(1, 0)),),  # PRIO_PROCESS, itself
+        **_STARTING,
+        **dict.fromkeys(_SOCKETS.split(), _ALWAYS),
         "socket": (
             (
                 _argument(0, _AF_UNIX, _AF_INET, _AF_INET6),
@@ -196,6 +202,13 @@ PROFILES: dict[str, dict[str, _Rule]] = {
             (_argument(1, _SOL_IPV6), _argument(2, _IPV6_V6ONLY)),
         ),
     },
+    "commands": {
+        **_STARTING,
+        # Pairs without addresses: Java opens one at its start, Rust for each process that it starts.
+        "socketpair": ((_argument(0, _AF_UNIX), _argument(1, _STREAM, _PACKETS, mask=_KIND)),),
+        "sendto": _PROGRAM["sendto"],
+        "recvfrom": _PROGRAM["recvfrom"],
+    },
 }
 
 
@@ -210,7 +223,7 @@ def build(profile: str, machine: str, pid: int | None = None, mounts: bool = Tru
     """Return the filter of a profile, an array of struct sock_filter. Cheap from the second call on.
 
     Args:
-        profile: "program", "tests" or "processes".
+        profile: one of `PROFILES`.
         machine: "x86_64" or "aarch64", as `os.uname().machine` says.
         pid: the process to be confined, by the id that it has in its own PID namespace: it may signal
             itself. None: in "program" and "tests" no signal can be sent at all.

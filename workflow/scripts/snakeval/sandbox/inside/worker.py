@@ -34,6 +34,7 @@ from typing import Any, NoReturn
 from . import (
     candidate,
     channel,
+    commands,
     confinement,
     folders,
     judge,
@@ -69,7 +70,7 @@ class Ended(Exception):
 class Request:
     """What is to be run: limits, and the files that only the new processes read."""
 
-    kind: str  # "check", "together", "unit_tests" or "script"
+    kind: str  # "check", "together", "unit_tests", "commands" or "script"
     timeout_s: float
     memory_mb: int
     output_bytes: int
@@ -143,13 +144,14 @@ class Server:
     Args:
         level: "namespaces", "landlock" or "none".
         libraries: a folder of third-party packages that programs may import, or None.
+        tools: files and folders that programs may see besides, for "commands".
         control: descriptor of the socket, on which nothing comes while a program runs.
 
     Raises:
         OSError: the machine does not allow this level; the text names the call.
     """
 
-    def __init__(self, level: str, libraries: str | None, control: int) -> None:
+    def __init__(self, level: str, libraries: str | None, tools: list[str], control: int) -> None:
         self._control = control
         self._heard: Heard | None = None
         self._judge: tuple[int, int] | None = None  # process and socket
@@ -160,7 +162,7 @@ class Server:
         if libraries:
             read.append(libraries)
         if self._isolated:
-            self._own_pids = namespaces.enter(libraries)
+            self._own_pids, self._has_proc = namespaces.enter(libraries, tools)
             self._folder = namespaces.Folder(confinement.MAX_FILE, confinement.MAX_FILES)
             read, libraries = ["/"], libraries and namespaces.LIBRARIES
         else:
@@ -241,8 +243,8 @@ class Server:
             if request.kind == "unit_tests":
                 importlib.import_module("unittest")  # once for all that follow
             streams = [stdin, stdout_end, stderr_end, setup_end, verdict_end, program, tests]
-            work = _script if request.kind == "script" else _together
-        profile = "processes" if request.kind == "unit_tests" else "program"
+            work = _WORK[request.kind]
+        profile = _PROFILES.get(request.kind, "program")
         plan = partial(self._plan, request, profile, streams, folder)
         if self._isolated:
             plan = partial(list, plan(1))
@@ -405,8 +407,13 @@ class Server:
         folder: str | None,
         free: int,
     ) -> list[Step]:
-        steps = namespaces.without_folder() if self._isolated and folder is None else []
+        steps = []
+        if self._isolated and (folder is None or self._has_proc):
+            shown = self._has_proc and profile == "commands"
+            steps = namespaces.changing_mounts(folder is not None, self._has_proc, shown)
         steps.append(kernel.step("chdir", os.fsencode(folder or "/")))
+        if profile == "commands":  # its memory is not for the processes that it starts
+            steps.append(kernel.step("prctl", kernel.PR_SET_DUMPABLE, 0, 0, 0, 0))
         return steps + self._confinement.steps(profile, pid, timeout_s, memory_mb, folder, free)
 
     def _become(
@@ -504,6 +511,12 @@ def _together(request: Request) -> int:
     return 0
 
 
+def _commands(request: Request) -> int:
+    result = commands.run(_read(PROGRAM)["source"], _read(TESTS))
+    _say(result | {"token": request.token}, VERDICT)
+    return 0
+
+
 def _script(request: Request) -> int:
     code = script.compiled(_read(PROGRAM)["source"])
     if isinstance(code, dict):
@@ -511,6 +524,15 @@ def _script(request: Request) -> int:
         return 0
     os.closerange(3, TESTS + 1)
     return script.run(code)
+
+
+_WORK: dict[str, Callable[[Request], int]] = {
+    "together": _together,
+    "unit_tests": _together,
+    "commands": _commands,
+    "script": _script,
+}
+_PROFILES = {"unit_tests": "processes", "commands": "commands"}
 
 
 def _read(descriptor: int) -> Any:
@@ -572,7 +594,8 @@ def main(order: dict[str, Any]) -> int:
     """Serve until the scorer closes the socket.
 
     Args:
-        order: `level`, `libraries` (a folder or None) and `warm` (modules to import at once).
+        order: `level`, `libraries` (a folder or None), `warm` (modules to import at once) and `tools`
+            (files and folders).
     """
     control = socket.socket(fileno=os.dup(0))
     nothing = os.open("/dev/null", os.O_RDONLY)
@@ -589,7 +612,7 @@ def main(order: dict[str, Any]) -> int:
     try:
         # Where memory runs out, a program goes first.
         kernel.write_file("/proc/self/oom_score_adj", "1000")
-        server = Server(order["level"], order["libraries"], control.fileno())
+        server = Server(order["level"], order["libraries"], order["tools"], control.fileno())
     except OSError as error:
         send(control, {"ready": False, "error": str(error)})
         return 1
