@@ -3,7 +3,7 @@
 # make test   all checks and tests
 # make check  the cheap checks alone: format, lint, types
 # make bench  measure speed; prints tables and writes results/bench/*.json
-# make docs   docs/datasets.md from the registry
+# make docs   docs/datasets.md and docs/models.md from the registry
 # make libraries   what BigCodeBench's programs import, into .libraries; then --config sandbox="{libraries: .libraries}"
 #
 # ARGS go to snakemake:  make run ARGS="--config models=mine datasets=humaneval"
@@ -41,7 +41,7 @@ bench: $(ENVIRONMENT)-bench
 	$(BIN)/python tests/bench.py $(ARGS)
 
 docs: $(ENVIRONMENT)
-	$(BIN)/python workflow/scripts/datasets_page.py
+	$(BIN)/python workflow/scripts/docs_pages.py
 
 libraries: .libraries/installed
 

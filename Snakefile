@@ -6,11 +6,11 @@
 #
 # results/datasets, results/models             what was fetched               rules/fetch.smk
 # results/engines (temporary), results/journal  one engine start per model     rules/generate.smk
-# results/pairs/{model}/{dataset}/{key}         predictions and scores         rules/generate.smk, score.smk
+# results/pairs/{model}/{dataset}/{key}         predictions, verdicts, scores  rules/generate.smk, judge.smk, score.smk
 # results/oracle                                checks of datasets             rules/oracle.smk
 # results/summary, reports                      tables and the report          rules/report.smk
 #
-# {key}, {source} and {scorer} are fingerprints of what a file depends on: if it exists, it is right.
+# {key}, {source}, {judging} and {scorer} are fingerprints of what a file depends on: if it exists, it is right.
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -19,6 +19,7 @@ min_version("9.20")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/generate.smk"
+include: "workflow/rules/judge.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/oracle.smk"

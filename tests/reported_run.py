@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from snakeval.records import read_json, write_json, write_jsonl
-from snakeval.registry import Pair, Run
+from snakeval.registry import Pair, Run, schema
 from snakeval.statistics import wilson
 
 MODELS = {
@@ -56,7 +56,10 @@ def make_run(
             for m, model in enumerate(models)
             for d, dataset in enumerate(datasets)
         ),
-        settings={"limit": samples, "repeats": repeats, "seed": 0, "sandbox": {}, "report": {}},
+        settings={
+            **{"limit": samples, "repeats": repeats, "seed": 0, "sandbox": {}, "report": {}},
+            **{"judge": None, "judge_baseline": None, "judge_repeats": 1},
+        },
     )
     for model in models:
         write_json(
@@ -105,29 +108,34 @@ def set_sandbox(root: Path, pair: Pair, sandbox: dict[str, Any] | None) -> None:
 
 def _model(slug: str) -> dict[str, Any]:
     title, source = MODELS[slug]
-    return {
+    entry = {
         "title": title,
         "source": source,
-        "source_id": "50" * 6,
         "quantization": None if slug == "tiny" else "awq",
         "dtype": "bfloat16",
         "max_model_len": 4096,
-        "prompt_style": "chat",
-        "sampling": {"temperature": 0.0, "top_p": 1.0},
-        "engine": "vllm",
         "licence": "Apache-2.0",
     }
+    identity = {"source": source, "tokenizer": None, "chat_template": None}
+    return schema.filled(entry, "model") | {"source_id": "50" * 6, "identity": identity}
 
 
 def _dataset(slug: str) -> dict[str, Any]:
-    return {
-        "title": DATASETS[slug][0],
-        "source_id": "d5" * 6,
-        "protocol": "0-shot, one greedy answer per problem; all tests of the problem must pass.",
+    title, rows = DATASETS[slug]
+    entry = {
+        "title": title,
+        "task": "code_generation",
+        "sources": [{"hub": f"org/{slug}", "split": "test"}],
+        "fields": {"id": "id"},
+        "prompt": {"chat": "Complete:\n{{ prompt }}", "completion": "{{ prompt }}"},
+        "stop": {"completion": ["\ndef"]},
+        "protocol": "All tests of the problem must pass.",
         "metric": "pass@1",
         "max_tokens": 512,
-        "sensitive": False,
+        "about": {"measures": "Adding.", "rows": rows},
     }
+    filled: dict[str, Any] = schema.filled(entry, "dataset")
+    return filled | {"source_id": "d5" * 6, "identity": {"samples": slug}}
 
 
 def _answers(pair: Pair, count: int, repeats: int, on_gpu: bool) -> Any:
@@ -241,6 +249,7 @@ def _metrics(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
         },
         "cut_prompts": sum(row["cut_tokens"] > 0 for row in answers),
         "limit_hits": sum(row["finish_reason"] == "length" for row in answers),
+        "open_thoughts": None,
         "failed_extractions": sum(row["answer"] is None for row in answers),
         "completed_only": {
             "value": states["correct"] / completed if completed else None,

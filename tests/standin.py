@@ -5,7 +5,10 @@ What it does is told by the prompt's own text, which it decodes with the model f
     DIE            the engine's process is killed when this request is worked on
     REFUSE         the request is refused
     HANG           the engine goes silent
-    SOLVE:<code>   answered with that code in a fence; anything else gets a fixed wrong program
+    SOLVE:<code>   answered with that code in a fence
+    [[rating]]     a judge is asked for a grade: 8, or 4 where the answer shown holds SHORT
+    [[C]]          a judge is asked to compare: the first answer wins
+    anything else  a fixed wrong program
 
 Environment: STANDIN_LOG names a file that gets a line for each start and each answered request,
 STANDIN_START_S and STANDIN_STEP_S make starting and each step slow, STANDIN_BROKEN=1 makes the start fail.
@@ -54,8 +57,13 @@ class StandIn:
         code = "def f(x):\n    return None"
         if "SOLVE:" in text:
             code = text.split("SOLVE:")[1].split("\n")[0].replace(";", "\n    ")
+        said = f"```python\n{code}\n```"
+        if "[[rating]]" in text:
+            said = f"Because. Rating: [[{4 if 'SHORT' in text else 8}]]"
+        elif "[[C]]" in text:
+            said = "[[A]]"
         self._note({"answer": request.hash})
-        return [Answer(request.hash, f"```python\n{code}\n```", "stop", 12, 0.01, 0.001)]
+        return [Answer(request.hash, said, "stop", 12, 0.01, 0.001)]
 
     @staticmethod
     def _note(event: dict[str, Any]) -> None:

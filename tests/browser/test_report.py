@@ -37,6 +37,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             answer["detail"]["message"] = attack
 
     run = make_run(root, change=hostile)
+    run.models["large"]["prompt_style"] = "completion"  # another protocol than the others'
+    run.datasets["humaneval"]["about"]["published"] = [
+        {
+            **{"model": f"Model {score}", "score": score, "protocol": "chat", "source": "a card"},
+            **{"models": ["tiny", "large"], "thinking": None, "metric": None, "band": None},
+            **{"differs": "an answer's beginning is given"},
+        }
+        for score in (95.0, 74.0)
+    ]
     set_sandbox(root, run.pairs[0], {"level": "none", "layers": [], "judged_together": 3})
     summarize(run, root, root / "summary")
     report(run, root, root / "summary", root / "reports")
@@ -101,6 +110,12 @@ def test_filter_and_search(page: Any) -> None:
 def test_a_link_opens_the_sample_it_names(page: Any) -> None:
     page.goto(f"{page.url}#pair-medium-coding_sample-5")
     assert page.locator("#pair-medium-coding_sample-5 pre").first.is_visible()
+
+
+def test_a_flag_leads_to_the_published_scores(page: Any) -> None:
+    page.locator(".numbers a.outside").first.click()
+    playwright.expect(page.locator("#pair-tiny-humaneval-published")).to_be_in_viewport()
+    assert page.locator("#notices details[open] li").first.is_visible()
 
 
 def test_samples_open_by_keyboard(page: Any) -> None:

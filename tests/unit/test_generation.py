@@ -10,8 +10,11 @@ import pytest
 from snakeval.answering import check_context, request_hash
 from snakeval.engine import vllm_log
 from snakeval.errors import EngineError
-from snakeval.generation import generate, sampling_parameters
+from snakeval.generation import Generation, generate, sampling_parameters
+from snakeval.prompts import Rendered
 from snakeval.records import Sample, read_json, write_json
+from snakeval.registry import Pair, Run
+from snakeval.registry.spec import prompt_tokens
 from unit.test_plan import make_run
 
 WEIGHTS = [{"source": "a", "dtype": "bfloat16", "quantization": None}, 1, "commit1"]
@@ -48,7 +51,12 @@ def test_everything_an_answer_depends_on_is_in_the_hash(
 
 
 def model(**sampling: float) -> dict[str, Any]:
-    return {"prompt_style": "chat", "sampling": {"temperature": 0.0, "top_p": 1.0} | sampling}
+    return {
+        "prompt_style": "chat",
+        "sampling": {"temperature": 0.0, "top_p": 1.0} | sampling,
+        "thinking_tokens": None,
+        "stop": [],
+    }
 
 
 DATASET: dict[str, Any] = {
@@ -71,6 +79,25 @@ def test_a_dataset_may_set_the_temperature_by_an_input() -> None:
     assert (writing["temperature"], other["temperature"]) == (0.7, 0.0)
     assert "seed" in writing
     assert "seed" not in other
+
+
+def test_thoughts_get_tokens_of_their_own_and_leave_room_for_the_prompt() -> None:
+    thinking = model() | {"thinking_tokens": 1000, "max_model_len": 2064}
+    assert sampling_parameters(thinking, DATASET, 0, sample("s"), 0)["max_tokens"] == 1064
+    assert prompt_tokens(thinking, DATASET) == 1000
+    short = thinking | {"max_model_len": 564}  # half of what the answer leaves stays for the prompt
+    assert prompt_tokens(short, DATASET) == 250
+    assert prompt_tokens(model() | {"max_model_len": 564}, DATASET) == 500
+
+
+def test_a_thought_ends_where_the_context_does() -> None:
+    thinking = model() | {"thinking_tokens": 1000, "max_model_len": 200}
+    pair = Pair("m", "d", "0" * 12, "1" * 12, 0)
+    work = Generation(Run({"m": thinking}, {"d": DATASET}, (pair,), {"seed": 0}), pair)
+    work._weights = WEIGHTS
+    for prompt, room in ((50, 150), (150, 50)):
+        rendered = Rendered("", [1] * prompt, 0)
+        assert work._request(sample("s"), 0, rendered, []).sampling["max_tokens"] == room
 
 
 def test_greedy_requests_carry_no_seed() -> None:

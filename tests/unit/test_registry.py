@@ -678,6 +678,10 @@ class TestSelection:
             "repeats": 1,
             "seed": 0,
             "pairs_per_engine": None,
+            "judge": None,
+            "judge_baseline": None,
+            "judge_repeats": 1,
+            "judge_max_tokens": 2048,
             "data_dir": None,
             "sandbox": {"unsafe_no_isolation": False, "libraries": None},
             "report": {},
@@ -1041,8 +1045,8 @@ class TestShipped:
     def test_coding_specialists(self) -> None:
         given = yaml.safe_load((REPOSITORY / "config/coding_specialists.yaml").read_text("utf-8"))
         run = registry.load(given, REPOSITORY)
-        assert len(run.pairs) == 10
-        assert list(run.datasets) == ["humaneval", "advanced_coding_sample"]
+        assert len(run.pairs) == 15
+        assert list(run.datasets) == ["humaneval", "advanced_coding_sample", "mbpp"]
 
     def test_every_entry_can_be_selected(self) -> None:
         everything = {

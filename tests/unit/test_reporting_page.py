@@ -186,7 +186,7 @@ def test_a_result_without_a_value_is_shown(tmp_path: Path) -> None:
     )
     html, markdown = pages(tmp_path, run)
     assert '<td class="value">–</td><td>–</td><td>0</td>' in html
-    assert "| – | – | 0 | 0 | 0 | 0 | 2 |" in markdown
+    assert "| – | – | 0 | – | 0.0 to 100.0 % | 0 | 0 | 0 | 2 |" in markdown
     assert "humaneval_states.svg" in markdown
     assert "humaneval_intervals.svg" not in markdown
 

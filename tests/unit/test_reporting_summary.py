@@ -36,7 +36,8 @@ def test_leaderboard_equals_the_scores(tmp_path: Path) -> None:
     header = (tmp_path / "results" / "summary" / "leaderboard.csv").read_text().splitlines()[0]
     assert header == (
         "model,dataset,metric,value,ci_low,ci_high,n,"
-        "correct,wrong,incomplete,unscored,cut_prompts,limit_hits,sandbox,judged_together,key"
+        "correct,wrong,incomplete,unscored,cut_prompts,limit_hits,sandbox,judged_together,key,"
+        "protocol,open_thoughts"
     )
     assert [(row["model"], row["dataset"]) for row in rows] == [
         (pair.model, pair.dataset) for pair in run.pairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from snakeval import tasks
 from snakeval.errors import ConfigError, StorageError
 from snakeval.records import Prediction, Sample, write_jsonl
-from snakeval.registry import Pair, Run
+from snakeval.registry import Pair, Run, schema
 from snakeval.scoring import score_pair
 from snakeval.thoughts import final_text
 
@@ -119,6 +120,7 @@ def test_states_counts_and_bounds() -> None:
         "states": {"correct": 3, "wrong": 3, "incomplete": 3, "unscored": 1},
         "cut_prompts": 2,
         "limit_hits": 3,
+        "open_thoughts": 1,
         "failed_extractions": 3,
         "completed_only": {"value": 0.5, "n": 6},
         "bounds": {"low": 0.3, "high": 0.7},
@@ -139,6 +141,76 @@ def test_a_failed_judge_is_no_wrong_answer() -> None:
     assert scored.metrics["metrics"]["pass@1"]["value"] is None
     assert scored.metrics["completed_only"] == {"value": None, "n": 0}
     assert scored.metrics["bounds"] == {"low": 0.0, "high": 1.0}
+
+
+@pytest.mark.parametrize("text", ["yes <think>wait", "<think>yes", "<think>a</think>yes<think>b"])
+def test_an_open_thought_is_incomplete_and_worth_nothing(text: str) -> None:
+    given = prediction("a", text, finish_reason="length")
+    scored = score_pair([labelled("a", "yes")], [given], LABELS, MODEL, SETTINGS)
+    (score,) = scored.scores
+    assert (score["state"], score["value"], score["answer"]) == ("incomplete", 0.0, None)
+    counted = [scored.metrics[name] for name in ("open_thoughts", "limit_hits")]
+    assert counted == [1, 1]
+    closed = prediction("a", f"{text}</think>yes")
+    scored = score_pair([labelled("a", "yes")], [closed], LABELS, MODEL, SETTINGS)
+    assert scored.scores[0]["state"] == "correct"
+    assert scored.metrics["open_thoughts"] == 0
+
+
+def test_where_nothing_said_is_right_an_open_thought_is_not() -> None:
+    task = tasks.get("function_calling")
+    function = {"name": "f", "parameters": {"properties": {}, "required": []}}
+    row = {
+        "id": "live_irrelevance_0-0-0",
+        "question": [[{"role": "user", "content": "Hi"}]],
+        "functions": [function],
+    }
+    one = task.normalise(row, {role: role for role in row}, "toy")
+    dataset = {"task": "function_calling", "metric": "overall", "scoring": {}}
+    states = [
+        score_pair([one], [prediction(one["id"], text)], dataset, MODEL, SETTINGS).scores[0]
+        for text in ("I cannot do that.", "<think>I cannot do that.")
+    ]
+    assert [(score["state"], score["value"]) for score in states] == [
+        ("correct", 1.0),
+        ("incomplete", 0.0),
+    ]
+
+
+LABELS = {"task": "classification", "metric": "macro_f1", "scoring": {}}
+
+
+def labelled(name: str, label: str) -> Sample:
+    row = {"id": name, "text": "t", "label": label, "labels": ["yes", "no"]}
+    return tasks.get("classification").normalise(row, {role: role for role in row}, "toy")
+
+
+def test_what_is_left_open_is_said_of_the_primary_metric() -> None:
+    said = {"a": ("yes", "yes"), "b": ("yes", "no"), "c": ("no", "no"), "d": ("no", "…")}
+    samples = [labelled(name, expected) for name, (expected, _) in said.items()]
+    given = [prediction(name, text) for name, (_, text) in said.items()]
+    given[3]["finish_reason"] = "length"
+
+    def macro_f1(*pairs: tuple[str, str]) -> float:
+        from sklearn.metrics import f1_score
+
+        expected, found = zip(*pairs, strict=True)
+        return float(f1_score(expected, found, labels=["yes", "no"], average="macro"))
+
+    metrics = score_pair(samples, given, LABELS, MODEL, SETTINGS).metrics
+    done = [said[name] for name in "abc"]
+    assert metrics["states"] == {"correct": 2, "wrong": 1, "incomplete": 1, "unscored": 0}
+    assert metrics["completed_only"] == {"value": pytest.approx(macro_f1(*done)), "n": 3}
+    assert metrics["bounds"] == {
+        "low": pytest.approx(macro_f1(*done, ("no", "yes"))),
+        "high": pytest.approx(macro_f1(*done, ("no", "no"))),
+    }
+    value = metrics["metrics"]["macro_f1"]["value"]
+    assert metrics["bounds"]["low"] < value < metrics["bounds"]["high"]
+    whole = score_pair(samples[:3], given[:3], LABELS, MODEL, SETTINGS).metrics
+    same = whole["metrics"]["macro_f1"]["value"]
+    assert whole["completed_only"] == {"value": same, "n": 3}
+    assert whole["bounds"] == {"low": same, "high": same}
 
 
 def test_repeats_give_pass_at_k() -> None:
@@ -216,8 +288,19 @@ PAIR = Pair("tiny", "toy", "0123456789ab", "ba9876543210", 0)
 @pytest.fixture
 def job(tmp_path: Path) -> list[str]:
     """The score job's command line over a small pair below `tmp_path`."""
-    dataset = DATASET | {"source_id": "001122334455"}
-    run = Run({"tiny": MODEL}, {"toy": dataset}, (PAIR,), SETTINGS)
+    rows_of = {"sources": [{"path": "toy.jsonl"}], "fields": {"id": "id"}}
+    asked = {"prompt": {"completion": "{{ prompt }}"}, "max_tokens": 64}
+    dataset = schema.filled(DATASET | rows_of | asked, "dataset")
+    model = schema.filled(
+        MODEL | {"source": {"path": "tiny"}, "max_model_len": 128, "thinking_tokens": 32}, "model"
+    )
+    identity = {"source": None, "tokenizer": None, "chat_template": None}
+    run = Run(
+        {"tiny": model | {"identity": identity}},
+        {"toy": dataset | {"source_id": "001122334455", "identity": {"samples": "toy"}}},
+        (PAIR,),
+        SETTINGS | {"seed": 0, "judge": None, "judge_baseline": None},
+    )
     completions = [
         RIGHT,
         WRONG,
@@ -242,6 +325,9 @@ def test_the_job_writes_the_same_bytes_every_time(job: list[str], tmp_path: Path
     assert found[0] == found[1]
     metrics = json.loads(found[0][1])
     assert metrics["states"] == {"correct": 1, "wrong": 4, "incomplete": 0, "unscored": 0}
+    assert re.fullmatch("[0-9a-f]{12}", metrics["protocol"]["id"])
+    assert metrics["protocol"]["text"].startswith("Text to continue, 0-shot; answers of up to 64")
+    assert metrics["protocol"]["own"] == "greedy, thinks, thought and answer in up to 96 tokens"
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["metrics.json", "scores.jsonl", "timings.jsonl"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -267,8 +268,15 @@ def test_examples_are_the_pools_first_and_never_the_row_itself(place: Place) -> 
     (shown,) = first["inputs"]["shots"]
     assert shown["prompt"] == "def p1():\n"
     assert shown["answer"] == "```python\ndef p1():\n    pass\n\n```"
+    assert before["shots"]["examples"] == 2
     after = place.fetch(entry(rows, shots=shots(place, *reversed(pool))))
     assert before["sha256"] != after["sha256"]
+    assert after["shots"]["examples"] == 1  # the first is no row's own
+    pool[1]["canonical_solution"] = "    return\n"
+    other = place.fetch(entry(rows, shots=shots(place, *pool)))
+    assert re.fullmatch("[0-9a-f]{64}", other["shots"]["sha256"])
+    assert other["shots"]["sha256"] != before["shots"]["sha256"]
+    assert place.fetch(entry(rows))["shots"] is None
 
 
 def test_examples_may_be_chosen_by_id_and_by_group(place: Place) -> None:

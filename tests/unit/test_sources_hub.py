@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from hub_server import NARROW, READER, STRANGER, WAITING, HubServer
+from page_images import page
 from snakeval.records import read_json, read_jsonl
 from snakeval.registry.run import Run
 
@@ -96,9 +98,13 @@ class Machine:
         return Outcome(read_json(self.folder / "results/models/m/1.json"), [], log)
 
     def dataset(
-        self, *sources: dict[str, Any], fields: dict[str, str] | None = None, **environment: str
+        self,
+        *sources: dict[str, Any],
+        fields: dict[str, str] | None = None,
+        task: str = "code_generation",
+        **environment: str,
     ) -> Outcome:
-        entry = {"task": "code_generation", "fields": fields or FIELDS, "sources": list(sources)}
+        entry = {"task": task, "fields": fields or FIELDS, "sources": list(sources)}
         run = self._save({}, {"d": entry})
         samples = "results/datasets/d/1.jsonl"
         status = "results/datasets/d/1.json"
@@ -343,6 +349,41 @@ def test_a_model_of_an_earlier_run_serves_without_a_network(
     assert_refused(machine.model(entry), "no connection")
 
 
+def test_images_of_the_hub_are_kept_for_a_task_that_shows_them(
+    hub: HubServer, machine: Machine
+) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    pages = [page("red"), page("blue", "JPEG"), page("red")]
+    rows = [
+        {"id": str(number), "text": "What?", "image": {"bytes": image, "path": "x.png"}}
+        for number, image in enumerate(pages)
+    ]
+    kinds = {"image": {"_type": "Image"}}
+    kinds |= {name: {"dtype": "string", "_type": "Value"} for name in ("id", "text")}
+    told = {b"huggingface": json.dumps({"info": {"features": kinds}}).encode()}
+    buffer = io.BytesIO()
+    table = pyarrow.Table.from_pylist(rows)
+    parquet.write_table(table.replace_schema_metadata(told), buffer)
+    hub.add("dataset", "org/pages", {"data/test.parquet": buffer.getvalue()})
+    source = {"hub": "org/pages", "split": "test"}
+    roles = {"id": "id", "question": "text", "answers": "text"}
+    kept = machine.folder / "results/datasets/d/images"
+    for _ in range(2):
+        shown = machine.dataset(source, fields={**roles, "image": "image"}, task="document_images")
+        names = [sample["image"] for sample in shown.samples]
+        assert [(kept / name).read_bytes() for name in names] == pages
+        assert len(list(kept.iterdir())) == 2
+        shutil.rmtree(kept)
+        machine.unplug()  # and from the cache
+    read = machine.dataset(source, fields={**roles, "context": "text"}, task="document_questions")
+    assert [sample["inputs"]["context"] for sample in read.samples] == ["What?"] * 3
+    assert not kept.exists()
+    seen = machine.dataset(source, fields={**roles, "context": "image"}, task="document_questions")
+    assert "field context: got no column 'image' (columns: " in seen.status["reason"]
+
+
 def test_a_list_of_configurations_is_read_in_order(hub: HubServer, machine: Machine) -> None:
     first, second = humaneval_rows()[:2]
     files = {
@@ -364,6 +405,38 @@ configs:
         assert [row["id"] for row in outcome.samples] == ["two", "one"]
         assert outcome.samples[0]["inputs"]["prompt"] == second["prompt"]
         machine.unplug()  # and from the cache
+
+
+def test_only_the_files_of_a_split_are_fetched(hub: HubServer, machine: Machine) -> None:
+    first, second = humaneval_rows()[:2]
+    files = {
+        "README.md": b"""---
+dataset_info:
+  config_name: main
+  splits: [{name: train, num_bytes: 9, num_examples: 7}, {name: test, num_bytes: 9, num_examples: 1}]
+configs:
+- config_name: main
+  data_files: [{split: train, path: train-*}, {split: test, path: test-*}]
+---
+""",
+        "train-0.parquet": parquet([first]),
+        "test-0.parquet": parquet([second]),
+    }
+    hub.add("dataset", "org/large", files)
+    for split, row, other in (("test", second, "train"), ("train", first, "test")):
+        hub.requests.clear()
+        source = {"hub": "org/large", "config": "main", "split": split}
+        outcome = machine.dataset(source)
+        assert [sample["id"] for sample in outcome.samples] == [row["task_id"]]
+        asked = " ".join(request.path for request in hub.requests)
+        assert f"{split}-0.parquet" in asked
+        assert f"{other}-0.parquet" not in asked
+    machine.unplug()
+    for split, row in (("test", second), ("train", first)):
+        outcome = machine.dataset({"hub": "org/large", "config": "main", "split": split})
+        assert [sample["id"] for sample in outcome.samples] == [row["task_id"]]
+    unknown = machine.dataset({"hub": "org/large", "config": "main", "split": "valid"})
+    assert "no connection" in unknown.status["reason"]
 
 
 def test_files_of_a_repository_are_read_as_they_are(hub: HubServer, machine: Machine) -> None:

@@ -146,6 +146,20 @@ def test_samples_of_real_rows(slug: str, fetched: Any) -> None:
     assert len(repeated) <= len(samples) // 20, repeated[:3]  # rows, not one row again and again
 
 
+@pytest.mark.parametrize(
+    "slug",
+    [slug for slug in ANSWERED if {"shots", "written_shots"} & set(REGISTRY[slug])],
+)
+def test_no_row_is_among_its_examples(slug: str, fetched: Any) -> None:
+    templates = "\n".join(REGISTRY[slug]["prompt"].values())
+    for sample in fetched(slug):
+        own = {name: value for name, value in sample["inputs"].items() if name != "shots"}
+        asked = max((value for value in own.values() if isinstance(value, str)), key=len)
+        assert asked not in templates
+        for shown in sample["inputs"].get("shots", ()):
+            assert {name: shown[name] for name in own} != own
+
+
 @pytest.mark.parametrize("slug", ANSWERED)
 def test_reference_answers_are_right(slug: str, fetched: Any) -> None:
     task = tasks.get(REGISTRY[slug]["task"])

@@ -345,6 +345,56 @@ def test_a_large_dataset_is_no_burden():
     assert time.process_time() - start < 60
 
 
+# --- a column that tells more classes apart than there are labels
+
+
+def merging(label: Any, merged: Any) -> Sample:
+    found: Sample = TASK.normalise(
+        {"n": 3, "t": "text", "l": label, "ls": ["unsafe", "safe"], "m": merged},
+        {"id": "n", "text": "t", "label": "l", "labels": "ls", "merged": "m"},
+        "toy.jsonl, line 4",
+    )
+    return found
+
+
+@pytest.mark.parametrize(("label", "target"), [(0, "unsafe"), (1, "unsafe"), (2, "safe")])
+def test_classes_are_merged(label, target):
+    assert merging(label, [0, 0, 1])["target"] == target
+
+
+@pytest.mark.parametrize(
+    ("label", "merged", "says"),
+    [
+        (3, [0, 0, 1], "a whole number from 0 to 2"),
+        (-1, [0, 0, 1], "a whole number from 0 to 2"),
+        (True, [0, 0, 1], "a whole number from 0 to 2"),
+        ("safe", [0, 0, 1], "a whole number from 0 to 2"),
+        (0, [], "a list of labels' numbers"),
+        (0, "001", "a list of labels' numbers"),
+        (0, [2], "one of unsafe, safe"),
+        (0, [None], "one of unsafe, safe"),
+    ],
+)
+def test_classes_that_cannot_be_merged(label, merged, says):
+    with pytest.raises(SourceError, match=says):
+        merging(label, merged)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Safety: Safe\nCategories: None", "safe"),
+        ("Safety: Unsafe\nCategories: Violent", "unsafe"),
+        ("Safety: Unsafe\nCategories: Unethical Acts, PII\nRefusal: No", "unsafe"),
+        ("Safety: Controversial\nCategories: Non-violent Illegal Acts", "unsafe"),
+        ("Safety:", None),
+        ("Categories: None", None),
+    ],
+)
+def test_what_a_moderating_model_says(text, label):
+    assert named(text, (("unsafe", "controversial"), ("safe",))).label == label
+
+
 # --- real rows through the registry's entries
 
 
@@ -353,6 +403,7 @@ def test_a_large_dataset_is_no_burden():
     [
         ("pubmedqa", "pubmedqa", 300),
         ("toxicity_detection", "toxicity_detection", 300),
+        ("toxicity_detection_binary", "toxicity_detection", 300),
         ("chemprot", "chemprot", 253),
         ("chemprot", "chemprot.train", 60),
         ("scierc_rel", "scierc_rel", 245),

@@ -477,16 +477,20 @@ def test_every_dataset_goes_through_the_whole_workflow(tmp_path: Path) -> None:
     outcome = workflow.run(
         *workflow.override({"datasets": short}),
         *("--config", f"datasets={','.join(names)}", f"data_dir={data}", "limit=1"),
+        *(f"judge={MODEL}", "judge_max_tokens=32"),
         within_s=1700,
     )
+    judged = [name for name in names if entries[name]["task"] == "judged_conversation"]
     outcome.only(
         fetch_model=1,
         fetch_dataset=len(names),
         generate=1,
         predictions=len(names),
+        judge=1,
+        verdicts=len(judged),
         score=len(names),
     )
-    assert len(workflow.starts()) == 1
+    assert len(workflow.starts()) == 2  # one to answer everything, one to judge conversations
     report = (workflow.folder / "reports" / "report.md").read_text("utf-8")
     for name in names:
         (path,) = workflow.folder.glob(f"results/pairs/{MODEL}/{name}/*/score-*/metrics.json")
@@ -496,5 +500,10 @@ def test_every_dataset_goes_through_the_whole_workflow(tmp_path: Path) -> None:
         failed = [s for s in records(path.with_name("scores.jsonl")) if s["state"] == "unscored"]
         if name.startswith("bigcodebench"):  # its libraries are not installed here
             failed = [s for s in failed if "libraries" not in s["detail"].get("message", "")]
+        if name in judged:  # so small a model rarely gives a grade
+            (verdicts,) = path.parents[1].glob("judge-*/verdicts.jsonl")
+            assert [record["turn"] for record in records(verdicts)] == [0, 1]
+            assert all(record["completion"] for record in records(verdicts))
+            failed = [s for s in failed if s["detail"]["class"] != "no_grade"]
         assert failed == [], name
         assert (entries[name].get("title") or name) in report

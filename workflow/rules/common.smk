@@ -15,6 +15,7 @@ localrules:
     fetch_dataset,
     fetch_model,
     predictions,
+    verdicts,
     summarize,
     report,
     oracle,

@@ -1,8 +1,7 @@
 rule score:
     """Judge a pair's answers; model-written programs run in a sandbox."""
     input:
-        samples=plan.samples,
-        predictions="results/pairs/{model}/{dataset}/{key}/predictions.jsonl",
+        unpack(plan.score_inputs),
     output:
         "results/pairs/{model}/{dataset}/{key}/score-{scorer}/scores.jsonl",
         "results/pairs/{model}/{dataset}/{key}/score-{scorer}/metrics.json",

@@ -28,7 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     log_messages(arguments.log)
     run = read_run(arguments.run)
-    models.fetch(arguments.model, run.models[arguments.model], arguments.status)
+    models.fetch(arguments.model, run.entry(arguments.model), arguments.status)
 
 
 if __name__ == "__main__":

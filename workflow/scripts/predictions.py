@@ -4,25 +4,14 @@ Example: python workflow/scripts/predictions.py --run results/runs/0123456789ab.
     --model smollm2_135m --dataset humaneval
 """
 
-import argparse
-from pathlib import Path
-
+from snakeval import jobs
 from snakeval.errors import run_cli
 from snakeval.predictions import write_predictions
-from snakeval.registry import read_run
 
 
 def main() -> None:
     """Parse the arguments and write the files."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", type=Path, required=True, help="the resolved run")
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--dataset", required=True)
-    arguments = parser.parse_args()
-    run = read_run(arguments.run)
-    write_predictions(run, run.pair(arguments.model, arguments.dataset))
+    jobs.run_for_pair(__doc__, write_predictions)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from snakeval import gpu, journal
+from snakeval import gpu, journal, tasks
 from snakeval.engine import Answer, EngineSettings, Request
 from snakeval.engine.supervisor import EngineDied, Supervisor
 from snakeval.errors import EngineError, PromptError, SnakevalError
@@ -47,7 +47,7 @@ def request_hash(
             really fetched: an answer of other weights must never be served.
         token_ids: the prompt.
         sampling: every sampling parameter.
-        sample: dataset, sample id and repeat.
+        sample: dataset, sample id and repeat, and the name of the image that is shown.
     """
     content = [weights, token_ids, sampling, sample]
     return hashlib.sha256(canonical_json(content).encode("utf-8", "surrogatepass")).hexdigest()[:24]
@@ -190,6 +190,7 @@ def _answer(run: Run, model: str, work: Sequence[Work], log_path: Path, stopping
         model=entry,
         seed=run.settings["seed"],
         device=device,
+        images=any(tasks.IMAGE in run.datasets[item.pair.dataset]["fields"] for item in work),
     )
     with ExitStack() as stack:
         names = stack.enter_context(gpu.reserve(entry["gpus"], model)) if device == "cuda" else []
@@ -300,6 +301,8 @@ def journal_record(answer: Answer, session: str | None) -> dict[str, Any]:
     }
     if answer.likelihood:
         record["likelihood"] = answer.likelihood
+    if answer.prompt_tokens:
+        record["prompt_tokens"] = answer.prompt_tokens
     return record | ({"error": answer.error} if answer.error else {})
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from snakeval import reporting
 from snakeval.errors import StorageError
+from snakeval.judging import work_name
 from snakeval.plan import failed_fetches
 from snakeval.records import read_json
 from snakeval.registry import Pair, Run
@@ -50,19 +51,25 @@ def close(run: Run, root: Path, since: float) -> Iterator[str]:
 
 def find_failures(run: Run, root: Path, since: float) -> Iterator[Failure]:
     """Yield each pair without scores, with the stage that it did not pass and the reason."""
+    models = {**run.models, **run.judges}
     fetched = {
-        "fetch_model": {model: _status(root / run.model_status(model)) for model in run.models},
+        "fetch_model": {model: _status(root / run.model_status(model)) for model in models},
         "fetch_dataset": {
             dataset: _status(root / run.dataset_status(dataset)) for dataset in run.datasets
         },
     }
     engines = {(pair.model, pair.part): _status(root / pair.engine_status()) for pair in run.pairs}
+    judged = _status(root / run.judge_engine()) if run.judges else {}
     for pair in run.pairs:
-        if pair.has_predictions(root) and pair.has_scores(root):
+        if pair.has_predictions(root) and pair.has_verdicts(root) and pair.has_scores(root):
             continue
-        stage, reason, log = _failure(
-            run, pair, fetched, engines[pair.model, pair.part], root, since
-        )
+        if pair.has_predictions(root) and not pair.has_verdicts(root):
+            stage, reason, log = _no_verdicts(
+                run, pair, fetched["fetch_model"], judged, root, since
+            )
+        else:
+            engine = engines[pair.model, pair.part]
+            stage, reason, log = _failure(run, pair, fetched, engine, root, since)
         yield Failure(
             model=pair.model,
             dataset=pair.dataset,
@@ -103,6 +110,30 @@ def _failure(
     return "generate", _last_error(root / log, since) or "not run", log
 
 
+def _no_verdicts(
+    run: Run,
+    pair: Pair,
+    fetched: dict[str, dict[str, Any]],
+    engine: dict[str, Any],
+    root: Path,
+    since: float,
+) -> tuple[str, str, Path]:
+    """Return stage, reason and log of a pair with answers that the judge gave no verdicts on."""
+    (judge,) = run.judges
+    log = LOGS / "fetch_model" / f"{judge}.{run.model_status(judge).stem}.log"
+    if fetched[judge].get("status") == "failed":
+        return "fetch_model", str(fetched[judge]["reason"]), log
+    if not fetched[judge] and (reason := _last_error(root / log, since)):
+        return "fetch_model", reason, log
+    mine = engine.get("pairs", {}).get(work_name(pair), {})
+    if mine.get("status") == "failed":
+        return "judge", str(mine["reason"]), Path(engine["log"])
+    log = LOGS / "judge" / f"{judge}.log"
+    if mine:
+        log = LOGS / "verdicts" / f"{pair.model}.{pair.dataset}.{pair.key}.{pair.judging}.log"
+    return "judge", _last_error(root / log, since) or "not run", log
+
+
 def _status(path: Path) -> dict[str, Any]:
     """Read a status file; empty where there is none that can be read."""
     try:
@@ -125,8 +156,9 @@ def _last_error(path: Path, since: float) -> str | None:
 
 def clear(run: Run, root: Path) -> None:
     """Remove what would keep the next run from trying again."""
-    for pair in run.pairs:
-        status = root / pair.engine_status()
+    engines = {pair.engine_status() for pair in run.pairs}
+    for path in engines | ({run.judge_engine()} if run.judges else set()):
+        status = root / path
         pairs = _status(status).get("pairs", {})
         if any(entry.get("status") != "ok" for entry in pairs.values()):
             status.unlink()

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snakeval import journal
+from snakeval import journal, pictures
 from snakeval.answering import Work, journal_record, request_hash, run_job
-from snakeval.engine import Answer, Request
+from snakeval.engine import Answer, Request, ShownImage
 from snakeval.errors import PromptError
 from snakeval.records import Sample, canonical_json, read_json, read_jsonl
 from snakeval.registry import Pair, Run
+from snakeval.registry.spec import answer_tokens, prompt_tokens
 from snakeval.thoughts import final_text
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ class Generation(Work):
         for number, sample in enumerate(samples):
             if number == self.run.settings["limit"]:
                 break
+            if (image := self._image(sample)) and not Path(image.path).is_file():
+                place = Path(image.path).parents[1]
+                self.reason = (
+                    f"{image.path} is gone. Delete {place} and run the same command again."
+                )
+                return
             if self._dataset["turns"]:
                 for repeat in range(self.run.settings["repeats"]):
                     self._queue(self._next_turn(Conversation(number, sample, repeat)), refused)
@@ -120,7 +127,7 @@ class Generation(Work):
         from snakeval import prompts
 
         sample, repeat = conversation.sample, conversation.repeat
-        room = self._model["max_model_len"] - self._dataset["max_tokens"]
+        room = prompt_tokens(self._model, self._dataset)
         for turn in range(len(conversation.answers), len(sample["inputs"][self._dataset["turns"]])):
             refusal: str | None = None
             try:
@@ -152,7 +159,7 @@ class Generation(Work):
         from snakeval import prompts
 
         context = self._model["max_model_len"]
-        room = context - self._dataset["max_tokens"]
+        room = prompt_tokens(self._model, self._dataset)
         about = (self._tokenizer, self._model, self._dataset, sample)
         if self._dataset["continuation"]:
             return prompts.render_choices(*about, context - 1)
@@ -165,9 +172,21 @@ class Generation(Work):
         sampling = sampling_parameters(
             self._model, self._dataset, self.run.settings["seed"], sample, repeat, turn
         )
+        # Thoughts get what the prompt leaves.
+        room = self._model["max_model_len"] - len(rendered.token_ids)
+        sampling["max_tokens"] = min(sampling["max_tokens"], room)
         place = [self.pair.dataset, sample["id"], repeat, *extra]
+        if "image" in sample:
+            place += ["image", sample["image"]]
         name = request_hash(self._weights, rendered.token_ids, sampling, place)
-        return Request(name, rendered.token_ids, sampling, scored)
+        return Request(name, rendered.token_ids, sampling, scored, self._image(sample))
+
+    def _image(self, sample: Sample) -> ShownImage | None:
+        if "image" not in sample:
+            return None
+        folder = pictures.folder_kept(self.run.samples(self.pair.dataset))
+        room = prompt_tokens(self._model, self._dataset)
+        return ShownImage(str(folder / sample["image"]), room)
 
     def _note(
         self,
@@ -179,6 +198,8 @@ class Generation(Work):
     ) -> None:
         assert self.lines is not None
         named = {"request": request, "id": sample["id"], "repeat": place[1], **line}
+        if image := self._image(sample):
+            named["image"] = image.path
         prompt = {"token_ids": rendered.token_ids, "cut_tokens": rendered.cut_tokens}
         self.lines[place] = named | {"text": rendered.text} | prompt
 
@@ -216,14 +237,18 @@ def sampling_parameters(
         return {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0, "detokenize": False}
     sampling = dict(model["sampling"])
     sampling |= {
-        "max_tokens": dataset["max_tokens"],
-        "stop": list(dataset["stop"][model["prompt_style"]]),
+        "max_tokens": answer_tokens(model, dataset),
+        "stop": [*dataset["stop"][model["prompt_style"]], *model["stop"]],
     }
     if chosen := dataset["temperature"]:
         value = sample["inputs"].get(chosen["by"])
         sampling["temperature"] = chosen["values"].get(value, sampling["temperature"])
     if sampling["temperature"] > 0:
-        content = [seed, sample["id"], repeat, *([turn] if turn else [])]
-        digest = hashlib.sha256(canonical_json(content).encode("utf-8", "surrogatepass"))
-        sampling["seed"] = int.from_bytes(digest.digest()[:4], "big")
+        sampling["seed"] = own_seed([seed, sample["id"], repeat, *([turn] if turn else [])])
     return sampling
+
+
+def own_seed(content: list[Any]) -> int:
+    """Return a seed of 32 bits that follows from `content`."""
+    digest = hashlib.sha256(canonical_json(content).encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest()[:4], "big")

@@ -28,6 +28,11 @@ def journal_path(model: str, dataset: str) -> Path:
     return ROOT / model / f"{dataset}.jsonl"
 
 
+def verdicts_path(judge: str, model: str, dataset: str) -> Path:
+    """Return where a judge's verdicts on the answers of a model to a dataset are journalled."""
+    return ROOT / judge / f"{dataset}.{model}.jsonl"
+
+
 def sessions_path(model: str) -> Path:
     """Return where a model's engine starts are recorded."""
     return ROOT / f"{model}.engines.jsonl"

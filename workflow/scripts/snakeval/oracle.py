@@ -60,7 +60,7 @@ def check(run: Run, dataset: str) -> dict[str, Any]:
         "unscored": 0,
     }
     if gold is None:
-        record["reason"] = "the rows hold no reference answers"
+        record["reason"] = task.no_gold
     else:
         missed = {
             score["id"] for score in gold.scores if score["state"] not in ("correct", "unscored")

@@ -21,9 +21,9 @@ from snakeval import oracle
 from snakeval.errors import SnakevalError, StorageError
 from snakeval.records import read_json
 from snakeval.registry import Pair, Run, load
-from snakeval.registry.run import missing
+from snakeval.registry.run import Missing, missing
 
-METRICS, PREDICTIONS = "metrics.json", "predictions.jsonl"
+METRICS, PREDICTIONS, VERDICTS = "metrics.json", "predictions.jsonl", "verdicts.jsonl"
 SUMMARY = Path("results/summary/provenance.json")
 REPORT = Path("reports/index.html")
 RUNNING = Path("results/.running")
@@ -47,24 +47,31 @@ class Plan:
         self._started = time.time()
         self._pairs = {(pair.model, pair.dataset): pair for pair in run.pairs}
         lacking = {pair: missing(pair, root) for pair in run.pairs}
-        unanswered = [pair for pair, (predictions, _) in lacking.items() if predictions]
-        # Scores of predictions that are made anew are made anew too.
-        anew = {pair.key for pair in unanswered}
-        unscored = [pair for pair, (_, scores) in lacking.items() if pair.key in anew or scores]
+        unanswered = [pair for pair, files in lacking.items() if files.predictions]
+        self._unjudged = [pair for pair, files in lacking.items() if files.verdicts]
+        # Scores of predictions or verdicts that are made anew are made anew too.
+        anew = {pair.key for pair in (*unanswered, *self._unjudged)}
+        unscored = [pair for pair, files in lacking.items() if pair.key in anew or files.scores]
         keys = [pair.key for pair in run.pairs]
         self._unanswered: dict[tuple[str, int], list[Pair]] = {}
         for pair in unanswered:
             self._unanswered.setdefault((pair.model, pair.part), []).append(pair)
-        models = [run.model_status(model) for model in run.models]
+        asked = list(dict.fromkeys([*run.models, *run.judges]))
+        models = [run.model_status(model) for model in asked]
         samples = [run.samples(dataset) for dataset in run.datasets]
         self.constraints = {
-            "model": "|".join(run.models),
+            "model": "|".join(asked),
             "dataset": "|".join(run.datasets),
             "part": "[0-9]+",
             "key": "[0-9a-f]{12}",
+            "judging": "[0-9a-f]{12}",
             "scorer": "[0-9a-f]{12}",
         }
         self.missing_keys = only([pair.key for pair in unanswered], keys)
+        self.missing_verdicts = only(
+            [str(pair.judging) for pair in self._unjudged],
+            [pair.judging for pair in run.pairs if pair.judging],
+        )
         self.missing_scores = only([pair.key for pair in unscored], keys)
         self.missing_models = only(
             [path.stem for path in models if not (root / path).exists()],
@@ -87,7 +94,7 @@ class Plan:
         self.scores = [f"{pair.score_folder()}/{METRICS}" for pair in run.pairs]
         summary = (root / SUMMARY).exists()
         self.pair_files = [
-            path for pair in unscored for path in _asked_for(pair, *lacking[pair], summary)
+            path for pair in unscored for path in _asked_for(pair, lacking[pair], summary)
         ]
 
     def engine_inputs(self, wildcards: Any) -> dict[str, list[str]]:
@@ -107,13 +114,54 @@ class Plan:
         pair = self._pairs[wildcards.model, wildcards.dataset]
         return {"status": str(pair.engine_status()), "requests": str(pair.engine_requests())}
 
+    def judge_inputs(self, wildcards: Any) -> dict[str, list[str]]:
+        """Return what the judge's start needs: the model, and the answers that it lacks verdicts on.
+
+        Of answers that are made in the same run it waits for their engine start and not for their files,
+        so that a model that fails does not keep the others' answers from being judged.
+        """
+        pairs = [*self._unjudged]
+        baselines = [self.run.baseline(pair) for pair in self._unjudged]
+        pairs += [pair for pair in dict.fromkeys(baselines) if pair and pair not in pairs]
+        made = [pair for pair in pairs if pair in self._unanswered.get((pair.model, pair.part), ())]
+        starts = dict.fromkeys(pair.engine_status() for pair in made)
+        return {
+            "model": [str(self.run.model_status(wildcards.model))],
+            "samples": [
+                str(self.run.samples(dataset))
+                for dataset in dict.fromkeys(pair.dataset for pair in pairs)
+            ],
+            "answers": [str(pair.folder() / PREDICTIONS) for pair in pairs if pair not in made],
+            "statuses": [str(status) for status in starts],
+            "requests": [str(status.with_suffix(".requests")) for status in starts],
+        }
+
+    def judge_outputs(self, wildcards: Any) -> dict[str, str]:
+        """Return what the judge's start leaves behind, and the answers that it was about."""
+        pair = self._pairs[wildcards.model, wildcards.dataset]
+        status = self.run.judge_engine()
+        return {
+            "status": str(status),
+            "requests": str(status.with_suffix(".requests")),
+            "predictions": str(pair.folder() / PREDICTIONS),
+        }
+
+    def score_inputs(self, wildcards: Any) -> dict[str, str]:
+        """Return what a pair's scores are made from."""
+        pair = self._pairs[wildcards.model, wildcards.dataset]
+        files = {
+            "samples": self.samples(wildcards),
+            "predictions": str(pair.folder() / PREDICTIONS),
+        }
+        return files | ({"verdicts": str(pair.verdict_folder() / VERDICTS)} if pair.judging else {})
+
     def samples(self, wildcards: Any) -> str:
         """Return a dataset's normalised samples."""
         return str(self.run.samples(wildcards.dataset))
 
     def gpus(self, wildcards: Any) -> int:
         """Return the number of GPUs of a model."""
-        return int(self.run.models[wildcards.model]["gpus"])
+        return int(self.run.entry(wildcards.model)["gpus"])
 
     def redo_input(self, _wildcards: Any) -> str:
         """Return the run whose pairs `redo` drops; without a choice it would drop all, and refuses."""
@@ -152,19 +200,20 @@ class Plan:
             print(f"Report: {REPORT}", file=sys.stderr)
 
 
-def _asked_for(
-    pair: Pair, predictions: list[str], scores: list[str], summary: bool
-) -> Iterator[str]:
+def _asked_for(pair: Pair, lacking: Missing, summary: bool) -> Iterator[str]:
     """Yield which missing files have to be asked for, beside the summary, so that all of them are made.
 
     A job runs for a missing file that is asked for. A summary that is not there yet asks for each pair's
     metrics itself (asking twice costs a tenth of a large dry run); one that is there does not, even where
-    they are gone. Scores that are made ask for missing predictions.
+    they are gone. Scores that are made ask for missing predictions and verdicts.
     """
+    predictions, verdicts, scores = lacking
     if scores and (summary or f"{pair.score_folder()}/{METRICS}" not in scores):
         yield scores[0]
     if predictions and not (scores and f"{pair.folder()}/{PREDICTIONS}" in predictions):
         yield predictions[0]
+    if verdicts and not (scores and f"{pair.verdict_folder()}/{VERDICTS}" in verdicts):
+        yield verdicts[0]
 
 
 def only(wanted: Collection[str], known: Collection[str]) -> str:
@@ -216,6 +265,8 @@ def start(workflow: Any, config: Mapping[str, Any]) -> Plan:
         run = load(config, root)
         if workflow.is_main_process:
             hold(root)
+            for note in run.notes:
+                print(f"note: {note}", file=sys.stderr)
             for pair in run.left_out:
                 print("left out: {model} on {dataset}: {reason}".format(**pair), file=sys.stderr)
         _use_this_python()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from snakeval import __version__, journal
@@ -32,46 +33,38 @@ def write_predictions(run: Run, pair: Pair) -> None:
         StorageError: an answer is missing from the journal, or a file cannot be written.
     """
     output = pair.folder()
-    status = read_json(pair.engine_status())
-    mine = status["pairs"].get(
-        pair.dataset, {"key": None, "status": "failed", "reason": "it was not tried"}
-    )
-    if mine["status"] != "ok" or mine["key"] != pair.key:
-        raise EngineError(
-            f"pair {pair.model}/{pair.dataset}",
-            "no answers",
-            "one to each request",
-            f"{mine['reason']} Log: {status['log']}",
-        )
-    answers = {
-        record["request"]: record
-        for record in journal.read_journal(journal.journal_path(pair.model, pair.dataset))
-    }
+    predictions, prompts, timings, used = collect(pair)
+    write_json(output / "meta.json", meta(run, pair, predictions, used))
+    write_jsonl(output / "prompts.jsonl", prompts)
+    write_jsonl(output / "timings.jsonl", timings)
+    write_jsonl(output / "predictions.jsonl", predictions)
+
+
+def collect(pair: Pair) -> tuple[list[Prediction], list[Prompt], list[Timing], list[str]]:
+    """Return a pair's records from the journal, and the engine starts that made them.
+
+    Raises:
+        EngineError, StorageError: as `answered`.
+    """
     predictions: list[Prediction] = []
     prompts: list[Prompt] = []
     timings: list[Timing] = []
     used: dict[str, None] = {}  # a set in order
-    for line in read_jsonl(pair.engine_requests() / f"{pair.dataset}.jsonl"):
-        answer = answers.get(line["request"])
-        if answer is None:
-            raise StorageError(
-                str(journal.journal_path(pair.model, pair.dataset)),
-                f"no answer to request {line['request']} (sample {line['id']})",
-                "an answer to each request",
-                "Run the same command again; only what is missing is asked.",
-            )
+    path = journal.journal_path(pair.model, pair.dataset)
+    for line, answer in answered(pair, pair.engine_status(), pair.dataset, path):
         name: dict[str, Any] = {"id": line["id"], "repeat": line["repeat"]}
         prediction: dict[str, Any] = name | {
             "completion": answer["completion"],
             "finish_reason": answer["finish_reason"],
-            "prompt_tokens": len(line["token_ids"]),
+            "prompt_tokens": answer.get("prompt_tokens") or len(line["token_ids"]),
             "completion_tokens": answer["completion_tokens"],
             "cut_tokens": line["cut_tokens"],
         }
         if "error" in answer:
             prediction["error"] = answer["error"]
         part = {key: line[key] for key in ("choice", "turn") if key in line}
-        prompts.append(name | part | {"text": line["text"], "token_ids": line["token_ids"]})  # type: ignore[arg-type]
+        shown = {key: line[key] for key in ("text", "token_ids", "image") if key in line}
+        prompts.append(name | part | shown)  # type: ignore[arg-type]
         timing: dict[str, Any] = name | {key: answer[key] for key in ("latency_s", "ttft_s")}
         if "choice" in part:
             prediction["logprobs"] = [answer["likelihood"]] if "likelihood" in answer else []
@@ -86,10 +79,46 @@ def write_predictions(run: Run, pair: Pair) -> None:
             timings.append(timing)  # type: ignore[arg-type]
         if answer["session"]:
             used[answer["session"]] = None
-    write_json(output / "meta.json", meta(run, pair, predictions, list(used)))
-    write_jsonl(output / "prompts.jsonl", prompts)
-    write_jsonl(output / "timings.jsonl", timings)
-    write_jsonl(output / "predictions.jsonl", predictions)
+    return predictions, prompts, timings, list(used)
+
+
+def answered(
+    pair: Pair, status_path: Path, name: str, path: Path
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield each request that an engine start had for a pair, with its record in the journal.
+
+    Args:
+        pair: the pair.
+        status_path: of the engine start; its requests lie beside it.
+        name: names the pair there.
+        path: the journal.
+
+    Raises:
+        EngineError: the pair was not answered; the reason is the engine's.
+        StorageError: a record is missing.
+    """
+    status = read_json(status_path)
+    mine = status["pairs"].get(
+        name, {"key": None, "status": "failed", "reason": "it was not tried"}
+    )
+    if mine["status"] != "ok" or mine["key"] != pair.key:
+        raise EngineError(
+            f"pair {pair.model}/{pair.dataset}",
+            "no answers",
+            "one to each request",
+            f"{mine['reason']} Log: {status['log']}",
+        )
+    records = {record["request"]: record for record in journal.read_journal(path)}
+    for line in read_jsonl(status_path.with_suffix(".requests") / f"{name}.jsonl"):
+        record = records.get(line["request"])
+        if record is None:
+            raise StorageError(
+                str(path),
+                f"no answer to request {line['request']} (sample {line['id']})",
+                "an answer to each request",
+                "Run the same command again; only what is missing is asked.",
+            )
+        yield line, record
 
 
 def _add_choice(
@@ -126,8 +155,28 @@ def meta(run: Run, pair: Pair, predictions: list[Prediction], used: list[str]) -
     Seconds and memory are those of the last engine that answered for this pair; `engine_starts` lists all
     of them. An engine answers all pairs of its model in one batch, so its seconds are theirs together.
     """
+    return {
+        "spec": run.spec(pair.model, pair.dataset),
+        "key": pair.key,
+        "model_commit": read_json(run.model_status(pair.model))["commit"],
+        "dataset_revision": read_json(run.dataset_status(pair.dataset))["revision"],
+        "tokens": {
+            "prompt": sum(prediction["prompt_tokens"] for prediction in predictions),
+            "completion": sum(prediction["completion_tokens"] for prediction in predictions),
+        },
+        **engine_facts(pair.model, used),
+    }
+
+
+def engine_facts(model: str, used: list[str]) -> dict[str, Any]:
+    """Return versions, engine, seconds, memory and energy of the engine starts that answered.
+
+    Args:
+        model: whose starts they were.
+        used: their names.
+    """
     sessions: dict[str, dict[str, Any]] = {}
-    for record in journal.read_journal(journal.sessions_path(pair.model)):
+    for record in journal.read_journal(journal.sessions_path(model)):
         merged = sessions.setdefault(record["session"], {})
         merged.update({name: value for name, value in record.items() if name != "event"})
     starts = [sessions[name] for name in used if name in sessions]
@@ -135,10 +184,6 @@ def meta(run: Run, pair: Pair, predictions: list[Prediction], used: list[str]) -
     seconds = last.get("seconds", {})
     joules = [start.get("joules") for start in starts]
     return {
-        "spec": run.spec(pair.model, pair.dataset),
-        "key": pair.key,
-        "model_commit": read_json(run.model_status(pair.model))["commit"],
-        "dataset_revision": read_json(run.dataset_status(pair.dataset))["revision"],
         "versions": {
             "snakeval": __version__,
             "python": platform.python_version(),
@@ -154,10 +199,6 @@ def meta(run: Run, pair: Pair, predictions: list[Prediction], used: list[str]) -
             "compile": last.get("compile_s"),
             "load": last.get("load_s"),
             "generate": last.get("generate_s"),
-        },
-        "tokens": {
-            "prompt": sum(prediction["prompt_tokens"] for prediction in predictions),
-            "completion": sum(prediction["completion_tokens"] for prediction in predictions),
         },
         "memory": {
             "peak_bytes": last.get("peak_bytes"),

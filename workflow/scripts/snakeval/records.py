@@ -24,6 +24,7 @@ class Sample(TypedDict):
 
     id: str
     inputs: dict[str, Any]  # what a prompt template may use
+    image: NotRequired[str]  # the name of the file that a prompt shows; see `pictures`
     target: Any  # the reference answer, None where the dataset has none
     metadata: dict[str, Any]  # what the scorer needs and the model must not see
 
@@ -37,6 +38,7 @@ class Prompt(TypedDict):
     token_ids: list[int]
     choice: NotRequired[int]  # from 0
     turn: NotRequired[int]  # from 0
+    image: NotRequired[str]  # the path of the file that it shows
 
 
 class Likelihood(TypedDict):
@@ -74,6 +76,27 @@ class Prediction(TypedDict):
     error: NotRequired[str]
     logprobs: NotRequired[list[Likelihood]]
     turns: NotRequired[list[Turn]]
+
+
+class VerdictRecord(TypedDict):
+    """One line of `verdicts.jsonl`: what a judge said to one question about a conversation.
+
+    `again` numbers equal questions from 0; `answers` is the fingerprint of the answers that it was shown.
+    """
+
+    id: str
+    repeat: int
+    turn: int  # from 0
+    kind: Literal["grade", "comparison"]
+    order: (
+        int  # of a comparison: 0 where the model's answer comes first, 1 where the baseline's does
+    )
+    again: int
+    answers: str
+    completion: str
+    finish_reason: FinishReason
+    completion_tokens: int
+    error: NotRequired[str]
 
 
 class Timing(TypedDict):
@@ -126,7 +149,12 @@ def file_sha256(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically; folders are made.
+    """Write `text` to `path` as `write_bytes` does."""
+    write_bytes(path, text.encode("utf-8", "surrogatepass"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically; folders are made.
 
     Raises:
         StorageError: the disk is full, the folder is read-only, …; `path` is as it was before.
@@ -135,10 +163,8 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open(
-                "w", encoding="utf-8", errors="surrogatepass", newline="\n"
-            ) as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

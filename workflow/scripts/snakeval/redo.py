@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from snakeval.errors import StorageError
-from snakeval.journal import ModelLock, journal_path
+from snakeval.journal import ModelLock, journal_path, verdicts_path
 from snakeval.registry import Run
 
 
 def drop(run: Run, root: Path) -> Iterator[str]:
     """Delete what belongs to the run's pairs; yield a line for each thing that is gone.
 
-    Results under other settings (another `limit`, say) go too: they rest on the same journal.
+    Results under other settings (another `limit`, say) go too: they rest on the same journal. Of verdicts
+    those by the run's judge go.
 
     Args:
         run: the run whose pairs are meant.
@@ -29,11 +30,16 @@ def drop(run: Run, root: Path) -> Iterator[str]:
                 if pair.model != model:
                     continue
                 found = False
-                for path in (root / pair.folder().parent, root / journal_path(model, pair.dataset)):
-                    if path.exists():
-                        _delete(path)
+                paths = (
+                    pair.folder().parent,
+                    journal_path(model, pair.dataset),
+                    *(verdicts_path(judge, model, pair.dataset) for judge in run.judges),
+                )
+                for path in paths:
+                    if (root / path).exists():
+                        _delete(root / path)
                         found = True
-                        yield f"dropped {path}"
+                        yield f"dropped {root / path}"
                 if not found:
                     yield f"nothing to drop of {pair.model} on {pair.dataset}"
 

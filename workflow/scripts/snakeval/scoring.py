@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snakeval import tasks
+from snakeval import judging, tasks
 from snakeval.errors import ConfigError, SnakevalError, StorageError, near, one_line
 from snakeval.records import (
     Metric,
@@ -19,11 +19,13 @@ from snakeval.records import (
     Sample,
     Score,
     State,
+    read_json,
     read_jsonl,
     write_json,
     write_jsonl,
 )
 from snakeval.registry import Pair, Run
+from snakeval.registry.protocol import protocol
 from snakeval.thoughts import final_text
 
 STATES: tuple[State, ...] = ("correct", "wrong", "incomplete", "unscored")
@@ -45,6 +47,7 @@ def score_pair(
     model: Mapping[str, Any],
     settings: Mapping[str, Any],
     where: str = "pair",
+    verdicts: Mapping[tuple[str, int], tuple[tasks.Verdict, ...]] | None = None,
 ) -> Scored:
     """Judge all predictions of a pair.
 
@@ -55,6 +58,7 @@ def score_pair(
         model: the model's entry: `thinking`, `prompt_style`.
         settings: the run's settings: `limit`, `repeats`, `sandbox`.
         where: names the pair in errors.
+        verdicts: what a judge said, by sample and repeat; None where no model judged.
 
     Raises:
         StorageError: samples and predictions do not match.
@@ -72,10 +76,11 @@ def score_pair(
         attempts.append(
             tasks.Attempt(
                 sample,
-                texts[-1][0],
+                "" if left_open[-1] and not said else texts[-1][0],  # a thought is no answer
                 model["prompt_style"] == "completion",
                 prediction.get("logprobs"),
                 tuple(text for text, _ in texts) if said else (),
+                None if verdicts is None else verdicts.get((sample["id"], prediction["repeat"])),
             )
         )
     asked = [n for n, (_, answer) in enumerate(matched) if answer["finish_reason"] != "error"]
@@ -89,11 +94,14 @@ def score_pair(
             None,
             {"class": "request_failed", "message": prediction.get("error", "the request failed")},
         )
-        cut_off = prediction["finish_reason"] == "length" or left_open[number]
+        cut_off = prediction["finish_reason"] == "length"
+        value = judgement.value
+        if left_open[number] and value is not None and "turns" not in prediction:
+            value = 0.0  # where saying nothing is right, nothing was said yet
         name: dict[str, Any] = {"id": sample["id"], "repeat": prediction["repeat"]}
         score = name | {
-            "state": _state(judgement.value, cut_off),
-            "value": judgement.value,
+            "state": _state(value, cut_off, left_open[number]),
+            "value": value,
             "answer": judgement.answer,
             "target": sample["target"],
             "detail": judgement.detail,
@@ -101,9 +109,11 @@ def score_pair(
         scores.append(score)  # type: ignore[arg-type]
         timings.append(name | {"seconds": judgement.seconds, "limit_s": judgement.limit_s})
     metrics = _metrics(task, dataset["metric"], scores, repeats)
+    metrics |= _open_ended(task, dataset, attempts, scores, metrics, settings, judged.sandbox)
     answered = [prediction for _, prediction in matched]
     metrics["cut_prompts"] = sum(answer["cut_tokens"] > 0 for answer in answered)
     metrics["limit_hits"] = sum(answer["finish_reason"] == "length" for answer in answered)
+    metrics["open_thoughts"] = sum(left_open) if model["thinking"] else None
     metrics["sandbox"] = judged.sandbox
     return Scored(scores, metrics, timings)
 
@@ -136,9 +146,11 @@ def _match(
     return [(sample, found[sample["id"], n]) for sample in samples for n in range(repeats)]
 
 
-def _state(value: float | None, cut_off: bool) -> State:
+def _state(value: float | None, cut_off: bool, left_open: bool) -> State:
     if value is None:
         return "unscored"
+    if left_open:
+        return "incomplete"
     if value == 1:
         return "correct"
     return "incomplete" if cut_off else "wrong"
@@ -147,11 +159,7 @@ def _state(value: float | None, cut_off: bool) -> State:
 def _metrics(
     task: tasks.Task, primary: str, scores: Sequence[Score], repeats: int
 ) -> dict[str, Any]:
-    """Return `metrics.json` but for what only predictions and sandbox know.
-
-    `completed_only` is the mean over the answers that were neither cut off nor unscored. `bounds` is
-    the mean over all answers if those had all been wrong, and if they had all been right.
-    """
+    """Return `metrics.json` but for what only predictions and judgements know."""
     metrics: dict[str, Metric] = task.metrics(scores, repeats)
     if primary not in metrics:
         error = SnakevalError(
@@ -162,8 +170,6 @@ def _metrics(
         )
         raise ConfigError([error])
     states = Counter(score["state"] for score in scores)
-    completed = [score["value"] or 0.0 for score in scores if score["state"] in STATES[:2]]
-    open_ended = states["incomplete"] + states["unscored"]
     return {
         "primary": primary,
         "metrics": metrics,
@@ -171,15 +177,70 @@ def _metrics(
         "failed_extractions": sum(
             score["answer"] is None and score["state"] != "unscored" for score in scores
         ),
-        "completed_only": {
-            "value": sum(completed) / len(completed) if completed else None,
-            "n": len(completed),
-        },
-        "bounds": {
-            "low": sum(completed) / len(scores) if scores else None,
-            "high": (sum(completed) + open_ended) / len(scores) if scores else None,
-        },
         "scorer": {"task": task.name, "version": task.version},
+    }
+
+
+def _open_ended(
+    task: tasks.Task,
+    dataset: Mapping[str, Any],
+    attempts: Sequence[tasks.Attempt],
+    scores: Sequence[Score],
+    metrics: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    sandbox: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return what the answers that are incomplete or unscored leave open of the primary metric.
+
+    `completed_only` is the metric over the others, and their number. `bounds` is the metric over all
+    answers if those had all been wrong, and if they had all been right; None where that cannot be said.
+    """
+    primary, repeats = dataset["metric"], settings["repeats"]
+    completed = [score for score in scores if score["state"] in STATES[:2]]
+    unsure = [number for number, score in enumerate(scores) if score["state"] not in STATES[:2]]
+    value = metrics["metrics"][primary]["value"]
+    if not unsure:
+        return {
+            "completed_only": {"value": value, "n": len(completed)},
+            "bounds": {"low": value, "high": value},
+        }
+
+    if all(score["state"] == "unscored" for score in scores):
+        nothing = {"value": None, "n": 0}
+        return {"completed_only": nothing, "bounds": {"low": 0.0, "high": 1.0}}
+
+    def measured(chosen: Sequence[Score]) -> float | None:
+        found = task.metrics(chosen, repeats).get(primary) if chosen else None
+        return found["value"] if found else None
+
+    def supposed(right: bool) -> float | None:
+        """Measure with the open answers taken for right ones, or for wrong ones."""
+        changed = list(scores)
+        if sandbox is not None:  # programs are right or wrong, and need not be run to suppose it
+            state: State = "correct" if right else "wrong"
+            for number in unsure:
+                changed[number] = {**scores[number], "state": state, "value": float(right)}
+            return measured(changed)
+        make = task.gold if right else task.wrong
+        made = [make(attempts[number].sample) for number in unsure]
+        stand_ins = [attempt for attempt in made if attempt is not None]
+        if len(stand_ins) < len(made):
+            return None
+        judged = task.judge(stand_ins, dataset["scoring"], settings["sandbox"]).judgements
+        for number, found in zip(unsure, judged, strict=True):
+            state = _state(found.value, cut_off=False, left_open=False)
+            changed[number] = {
+                **scores[number],
+                "state": state,
+                "value": found.value,
+                "answer": found.answer,
+                "detail": found.detail,
+            }
+        return measured(changed)
+
+    return {
+        "completed_only": {"value": measured(completed), "n": len(completed)},
+        "bounds": {"low": supposed(False), "high": supposed(True)},
     }
 
 
@@ -189,15 +250,23 @@ def write_scores(run: Run, pair: Pair) -> None:
     Raises:
         SnakevalError: see `score_pair`; a file cannot be read or written.
     """
-    predictions = pair.folder() / "predictions.jsonl"
+    path = pair.folder() / "predictions.jsonl"
+    predictions: list[Prediction] = list(read_jsonl(path))
     scored = score_pair(
         list(read_jsonl(run.samples(pair.dataset))),
-        list(read_jsonl(predictions)),
+        predictions,
         run.datasets[pair.dataset],
         run.models[pair.model],
         run.settings,
-        f"pair {pair.model}/{pair.dataset}: {predictions}",
+        f"pair {pair.model}/{pair.dataset}: {path}",
+        judging.read_verdicts(run, pair, predictions) if pair.judging else None,
     )
+    if pair.judging:
+        meta = read_json(pair.verdict_folder() / "meta.json")
+        names = ("judge", "judge_commit", "baseline", "key")
+        scored.metrics["judging"] = {name: meta[name] for name in names}
+    way = protocol(run, pair)
+    scored.metrics["protocol"] = {"id": way.id, "text": way.text, "own": way.own}
     output = pair.score_folder()
     write_jsonl(output / "scores.jsonl", scored.scores)
     write_jsonl(output / "timings.jsonl", scored.timings)

@@ -26,11 +26,25 @@ class EngineSettings:
     model: dict[str, Any]  # the registry entry
     seed: int
     device: str  # "cuda" or "cpu"
+    images: bool = False  # whether any request shows an image
+
+
+@dataclass(frozen=True)
+class ShownImage:
+    """The image of a prompt, which the engine puts in place of its placeholder.
+
+    Args:
+        path: a file that is named by its content, as `pictures` keeps them.
+        max_prompt_tokens: how many tokens the prompt may have with the image in it.
+    """
+
+    path: str
+    max_prompt_tokens: int
 
 
 @dataclass(frozen=True)
 class Request:
-    """One thing asked of the engine: prompt (token ids) and sampling parameters.
+    """One thing asked of the engine: prompt (token ids), sampling parameters, maybe an image.
 
     With `scored` above 0 nothing is generated: the log-probability of that many tokens at the prompt's
     end is asked, each after all before it.
@@ -40,11 +54,14 @@ class Request:
     token_ids: list[int]
     sampling: dict[str, Any]  # temperature, top_p, …, max_tokens, stop, seed
     scored: int = 0
+    image: ShownImage | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
     """A finished request. Times in seconds, from the moment the engine took the request up.
+
+    `prompt_tokens` is there where an image made the prompt longer than the request's token ids.
 
     `likelihood` is there where it was asked for: the sum of the scored tokens' log-probabilities (natural
     logarithm, so at most 0), their number, and whether each was the likeliest.
@@ -58,6 +75,7 @@ class Answer:
     ttft_s: float | None = None
     error: str | None = None
     likelihood: Likelihood | None = None
+    prompt_tokens: int | None = None
 
 
 class Engine(Protocol):
@@ -81,7 +99,7 @@ class Engine(Protocol):
         """
 
     def step(self) -> list[Answer]:
-        """Advance the batch by one step and return the requests that it finished."""
+        """Advance the batch by one step and return the requests that it finished or refused."""
 
 
 def load_engine(name: str) -> type[Engine]:

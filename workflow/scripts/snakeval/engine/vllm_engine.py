@@ -1,16 +1,20 @@
 """vLLM's offline engine, stepped by hand: as fast as `LLM.generate`, and each request can be journalled when it ends.
 
-Works with vLLM 0.26 (CUDA) to 0.32 (CPU): only `EngineArgs`, `LLMEngine.from_engine_args`, `add_request` and
-`step` are used.
+Works with vLLM 0.26 (CUDA) to 0.32 (CPU): only `EngineArgs`, `LLMEngine.from_engine_args`, `add_request`,
+`has_unfinished_requests` and `step` are used, and `renderer.render_cmpl` for prompts with an image.
 """
 
 from __future__ import annotations
 
 import os
 import time
+import traceback
+from collections import deque
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
+from snakeval import pictures
 from snakeval.engine import Answer, EngineSettings, Request
 from snakeval.records import Likelihood
 
@@ -27,6 +31,12 @@ CPU_ENVIRONMENT = {
 
 # Snakemake sets these to a job's threads, which is one. On a CPU the engine is all that works meanwhile.
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS")
+
+
+# Requests with images that vLLM holds at once: a page of DocVQA is 90 MB as Qwen's encoder gets it.
+IMAGES_AT_ONCE = 32
+# What a chat template may write for an image. A control string of three characters would take more beside it.
+PLACEHOLDER_TOKENS = 3
 
 
 class VllmEngine:
@@ -49,6 +59,8 @@ class VllmEngine:
         # Each request keeps its times; counters for a monitor that nobody reads are not worth a step's time.
         self._engine.logger_manager = None
         self._scored: dict[str, int] = {}  # request → tokens, where likelihoods are asked
+        self._waiting: deque[Request] = deque()  # with images, until there is room
+        self._shown: set[str] = set()  # requests with images that are worked on
         self._seconds = {"import": imported - began, "start": time.monotonic() - imported}
 
     def facts(self) -> dict[str, Any]:
@@ -63,22 +75,86 @@ class VllmEngine:
         }
 
     def submit(self, request: Request) -> None:
-        """Queue a request; vLLM itself refuses what cannot fit with a ValueError."""
-        from vllm import SamplingParams
+        """Queue a request; what cannot fit is refused, where it shows an image by a later `step`."""
+        if request.image:
+            self._waiting.append(request)
+        else:
+            self._add(request, {"prompt_token_ids": request.token_ids})
+
+    def step(self) -> list[Answer]:
+        """Advance the batch by one step, after one more image was made ready for it."""
+        refused = self._show_next()
+        if not self._engine.has_unfinished_requests():
+            return refused
+        answers = []
+        for output in self._engine.step():
+            if output.finished:
+                name = output.request_id
+                answers.append(_answer(output, self._scored.pop(name, 0), name in self._shown))
+                self._shown.discard(name)
+        return refused + answers
+
+    def _add(self, request: Request, prompt: Any) -> None:
+        """Hand a request to vLLM.
+
+        Raises:
+            ValueError: vLLM refuses it.
+        """
+        from vllm import SamplingParams, exceptions
         from vllm.sampling_params import RequestOutputKind
 
-        self._engine.add_request(
-            request.hash,
-            {"prompt_token_ids": request.token_ids},
-            SamplingParams(**request.sampling, output_kind=RequestOutputKind.FINAL_ONLY),
-        )
+        try:
+            self._engine.add_request(
+                request.hash,
+                prompt,
+                SamplingParams(**request.sampling, output_kind=RequestOutputKind.FINAL_ONLY),
+            )
+        except getattr(exceptions, "VLLMClientError", ValueError) as error:  # not a ValueError
+            raise ValueError(str(error)) from error
         if request.scored:
             self._scored[request.hash] = request.scored
 
-    def step(self) -> list[Answer]:
-        """Advance the batch by one step."""
-        finished = [output for output in self._engine.step() if output.finished]
-        return [_answer(output, self._scored.pop(output.request_id, 0)) for output in finished]
+    def _show_next(self) -> list[Answer]:
+        """Hand over the next request with an image if there is room; return its answer if it is refused."""
+        if not self._waiting or len(self._shown) >= IMAGES_AT_ONCE:
+            return []
+        request = self._waiting.popleft()
+        try:
+            self._add(request, self._with_image(request))
+        except ValueError as error:
+            return [Answer(request.hash, "", "error", 0, error=str(error))]
+        self._shown.add(request.hash)
+        return []
+
+    def _with_image(self, request: Request) -> Any:
+        """Return vLLM's input for a prompt with an image: pixels, and a token for each piece of them.
+
+        Raises:
+            ValueError: the image cannot be shown, or the prompt is too long with it.
+        """
+        assert request.image
+        image = pictures.load(Path(request.image.path))
+        prompt = {"prompt_token_ids": request.token_ids, "multi_modal_data": {"image": image}}
+        try:
+            # vLLM's own cache counts on each prompt being added; one that is refused would undo it.
+            [made] = self._engine.renderer.render_cmpl([prompt], skip_mm_cache=True)
+        except Exception as error:  # a model's own image processor may raise anything
+            traceback.print_exception(error)
+            raise ValueError(f"{request.image.path}: {type(error).__name__}: {error}") from error
+        tokens, most = made["prompt_token_ids"], request.image.max_prompt_tokens
+        if len(tokens) > most:
+            raise ValueError(
+                f"got a prompt of {len(tokens)} tokens with its image; expected at most {most}, what the answer "
+                "leaves of max_model_len. Raise it, or give the model fewer pixels by mm_processor_kwargs in "
+                "engine_arguments."
+            )
+        if _replaced(request.token_ids, tokens) > PLACEHOLDER_TOKENS:
+            # vLLM does so where it finds no placeholder. What a question wrote would become control tokens.
+            raise ValueError(
+                "got a prompt that vLLM made anew from its text to put the image in; expected a placeholder in "
+                "it. Give the model the `chat_template:` of its own repository."
+            )
+        return made
 
 
 def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
@@ -99,6 +175,8 @@ def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
         "seed": settings.seed,
         "disable_log_stats": False,  # time to first token
     }
+    if settings.images:
+        arguments["limit_mm_per_prompt"] = {"image": 1, "video": 0, "audio": 0}
     if settings.device == "cpu":
         # Compiling takes longer than a small model's whole run.
         arguments |= {"enforce_eager": True, "tensor_parallel_size": 1}
@@ -126,7 +204,19 @@ def versions() -> dict[str, str | None]:
     }
 
 
-def _answer(output: Any, scored: int) -> Answer:
+def _replaced(asked: list[int], sent: list[int]) -> int:
+    """Return how many tokens of a prompt are not as they were before and behind what was put into it."""
+    same = 0
+    while same < len(asked) and same < len(sent) and asked[same] == sent[same]:
+        same += 1
+    left = len(asked) - same
+    same = 0
+    while same < left and same < len(sent) and asked[-1 - same] == sent[-1 - same]:
+        same += 1
+    return left - same
+
+
+def _answer(output: Any, scored: int, shown: bool) -> Answer:
     completion = output.outputs[0]
     latency = ttft = None
     if (stats := output.metrics) is not None and stats.scheduled_ts:
@@ -145,6 +235,7 @@ def _answer(output: Any, scored: int) -> Answer:
         latency_s=latency,
         ttft_s=ttft,
         error=None if known else f"the engine ended this request with {reason!r}",
+        prompt_tokens=len(output.prompt_token_ids) if shown else None,
     )
 
 

@@ -58,6 +58,10 @@ class Control:
             self._any.search(self._normalizer.normalize_str(text))
         )
 
+    def count(self, text: str) -> int:
+        """Return how many control strings stand in `text`."""
+        return len(self._any.findall(text))
+
     def hide(self, text: str, data: Sequence[Span]) -> str:
         """Put a placeholder for each control string in `text` that touches one of the spans `data`."""
         starts = [start for start, _ in data]

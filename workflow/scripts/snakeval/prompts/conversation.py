@@ -54,18 +54,21 @@ def render_turn(
 def render_question(
     tokenizer: Tokenizer,
     model: Mapping[str, Any],
+    system: str,
     question: str,
     where: str,
     max_prompt_tokens: int,
 ) -> Rendered:
-    """Render one message as it stands; all of it is ordinary text. Nothing is ever cut.
+    """Render one message as it stands, behind a system prompt; all of it is ordinary text.
+
+    Nothing is ever cut. `system` takes the place of the model's own system prompt.
 
     Raises:
         PromptError: the chat template fails, or the prompt is too long.
     """
     text, hidden = foreign(tokenizer, question)
     message = {"role": "user", "content": text}
-    text, ids = encode_messages(tokenizer, model, [message], hidden)
+    text, ids = encode_messages(tokenizer, {**model, "system_prompt": system}, [message], hidden)
     return _fitting(text, ids, max_prompt_tokens, where)
 
 

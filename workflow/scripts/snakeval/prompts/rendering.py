@@ -39,7 +39,8 @@ def render(
 
     Control strings in the sample's inputs (`<|im_end|>`) become ordinary text. A prompt that is too long is
     made to fit by cutting the input that the dataset names under `truncate`, before any template is applied:
-    80 % of what stays comes from its head, 20 % from its tail, with a marker between them.
+    80 % of what stays comes from its head, 20 % from its tail, with a marker between them. A sample's image
+    stands before the text, as a placeholder that the chat template writes and no input can.
 
     Args:
         tokenizer: the model's, from `load_tokenizer`.
@@ -53,7 +54,8 @@ def render(
     """
     inputs = sample["inputs"]
     where = f"{dataset.get('title', 'dataset')}, sample {sample['id']}"
-    text, ids = _render(tokenizer, model, dataset, inputs, where)
+    image = "image" in sample
+    text, ids = _render(tokenizer, model, dataset, inputs, where, image)
     if len(ids) <= max_prompt_tokens:
         return Rendered(text, ids, 0)
 
@@ -69,7 +71,7 @@ def render(
     def attempt(keep: int) -> tuple[Rendered, int]:
         cut = cutter.cut(keep)
         if cut.text not in made:
-            shorter = _render(tokenizer, model, dataset, {**inputs, name: cut.text}, where)
+            shorter = _render(tokenizer, model, dataset, {**inputs, name: cut.text}, where, image)
             made[cut.text] = Rendered(*shorter, cut.removed), max_prompt_tokens - len(shorter[1])
         return made[cut.text]
 
@@ -86,6 +88,7 @@ def _render(
     dataset: Mapping[str, Any],
     inputs: Mapping[str, Any],
     where: str,
+    image: bool,
 ) -> tuple[str, list[int]]:
     style = model["prompt_style"]
     source = dataset["prompt"].get(style)
@@ -96,7 +99,7 @@ def _render(
             f"a template under prompt: {style}:",
             "Add it in config/datasets.yaml, or leave this pair out of the run.",
         )
-    return encode(tokenizer, model, source, inputs, f"{where}: prompt.{style}")
+    return encode(tokenizer, model, source, inputs, f"{where}: prompt.{style}", image=image)
 
 
 def encode(
@@ -107,6 +110,7 @@ def encode(
     where: str,
     *,
     strip: bool = False,
+    image: bool = False,
 ) -> tuple[str, list[int]]:
     """Return a filled template in the model's markup, as text and as token ids.
 
@@ -117,12 +121,14 @@ def encode(
         inputs: what it may use; control strings in them become ordinary text.
         where: what an error message names.
         strip: leave out blanks at the template's end.
+        image: have the chat template place an image before the text.
 
     Raises:
         PromptError: the template cannot be filled.
     """
     text, hidden = filled(tokenizer, source, inputs, where)
-    return encode_messages(tokenizer, model, [_user(text.rstrip() if strip else text)], hidden)
+    message = _user(text.rstrip() if strip else text)
+    return encode_messages(tokenizer, model, [message], hidden, image=image)
 
 
 def filled(
@@ -153,6 +159,8 @@ def encode_messages(
     model: Mapping[str, Any],
     messages: Sequence[Mapping[str, str]],
     hidden: bool,
+    *,
+    image: bool = False,
 ) -> tuple[str, list[int]]:
     """Return messages in the model's markup, as text and as token ids.
 
@@ -162,8 +170,9 @@ def encode_messages(
         messages: `role` and `content`, the user's first. For a completion their contents are put
             together with an empty line before each further one of the user.
         hidden: whether placeholders of `filled` or `foreign` stand in any of them.
+        image: have the chat template place an image in the user's first message.
     """
-    framed = _frame(tokenizer, model, messages)
+    framed = _frame(tokenizer, model, messages, image)
     return tokenizer.encode_hidden(framed) if hidden else tokenizer.encode(framed)
 
 
@@ -172,7 +181,10 @@ def _user(text: str) -> dict[str, str]:
 
 
 def _frame(
-    tokenizer: Tokenizer, model: Mapping[str, Any], messages: Sequence[Mapping[str, str]]
+    tokenizer: Tokenizer,
+    model: Mapping[str, Any],
+    messages: Sequence[Mapping[str, str]],
+    image: bool,
 ) -> str:
     """Put messages into the model's chat markup, or one behind the other for a completion."""
     if model["prompt_style"] == "completion":
@@ -187,7 +199,7 @@ def _frame(
         said.insert(0, {"role": "system", "content": system})
     elif system:
         said[0]["content"] = f"{system}\n\n{said[0]['content']}"
-    return tokenizer.chat(said, model.get("template_arguments") or {})
+    return tokenizer.chat(said, model.get("template_arguments") or {}, image=image)
 
 
 def _valid(value: Any) -> Any:
@@ -207,11 +219,12 @@ def _valid(value: Any) -> Any:
 def _too_long(
     where: str, model: Mapping[str, Any], dataset: Mapping[str, Any], got: str, limit: int
 ) -> PromptError:
+    thoughts = " and room for thoughts" if model.get("thinking_tokens") else ""
     return PromptError(
         where,
         got,
         f"at most {limit} tokens (max_model_len {model.get('max_model_len')} less max_tokens "
-        f"{dataset.get('max_tokens')})",
+        f"{dataset.get('max_tokens')}{thoughts})",
         "Raise the model's max_model_len, lower the dataset's max_tokens, or name under truncate: "
         "the input that may be cut.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Tokenizer:
         hf: the transformers tokenizer underneath.
         control: its control tokens.
         takes_system: the chat template shows a message of role `system`.
+        wants_parts: the chat template shows contents only as lists of parts, as some for images do.
     """
 
     def __init__(self, hf: Any, where: str) -> None:
@@ -44,12 +45,21 @@ class Tokenizer:
         self._prefix = _prefix(hf)
         self._prefix_text = "".join(hf.convert_ids_to_tokens(self._prefix))
         self.takes_system = True
+        self.wants_parts = False
 
-    def chat(self, messages: list[dict[str, str]], arguments: Mapping[str, Any]) -> str:
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        arguments: Mapping[str, Any],
+        *,
+        image: bool = False,
+    ) -> str:
         """Return `messages` (role, content) in the chat template, up to where the answer begins.
 
         Args:
+            messages: contents are texts.
             arguments: further variables of the template, such as `enable_thinking`.
+            image: have the template place an image before the user's first text.
 
         Raises:
             PromptError: there is no chat template, or it fails on these messages.
@@ -61,6 +71,8 @@ class Tokenizer:
                 "a tokenizer with a chat template, because the model has prompt_style: chat",
                 "Give the model `chat_template:` (a Jinja file) or `prompt_style: completion`.",
             )
+        if image or self.wants_parts:
+            messages = _in_parts(messages, image)
         variables = {"strftime_now": _TODAY.strftime, **arguments}
         try:
             return str(
@@ -115,10 +127,12 @@ def load_tokenizer(folder: str | Path, model: Mapping[str, Any]) -> Tokenizer:
         )
     tokenizer = Tokenizer(_load(folder, model, where), where)
     _check_round_trip(tokenizer)
-    if model["prompt_style"] == "chat":
+    if model["prompt_style"] != "completion":
         if model.get("chat_template"):
             tokenizer.hf.chat_template = _read_template(Path(model["chat_template"]), where)
         _check_chat(tokenizer, model.get("template_arguments") or {})
+        if model.get("images"):
+            _check_image(tokenizer, model.get("template_arguments") or {})
     return tokenizer
 
 
@@ -164,8 +178,8 @@ def _check_round_trip(tokenizer: Tokenizer) -> None:
             tokenizer.where,
             f"{back!r} after encoding and decoding {_PROBE!r}",
             "a tokenizer that loses no character",
-            "Give the model a `tokenizer:` entry that names a folder with the same tokenizer.json, whose "
-            'tokenizer_config.json says "tokenizer_class": "PreTrainedTokenizerFast".',
+            "Give the model `tokenizer_class: PreTrainedTokenizerFast`, or a `tokenizer:` entry that names a "
+            'folder whose tokenizer_config.json says "tokenizer_class": "PreTrainedTokenizerFast".',
         )
 
 
@@ -181,9 +195,42 @@ def _read_template(path: Path, where: str) -> str:
         ) from error
 
 
+def _in_parts(messages: Sequence[Mapping[str, Any]], image: bool) -> list[dict[str, Any]]:
+    said = [{**one, "content": [{"type": "text", "text": one["content"]}]} for one in messages]
+    if image:
+        first = next(one for one in said if one["role"] == "user")
+        first["content"].insert(0, {"type": "image"})
+    return said
+
+
+def _shown(tokenizer: Tokenizer, message: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
+    """Say whether the chat template shows the text of a message; one that fails on it does not."""
+    try:
+        return message["content"] in tokenizer.chat([message], arguments)
+    except PromptError:
+        return False
+
+
+def _check_image(tokenizer: Tokenizer, arguments: Mapping[str, Any]) -> None:
+    """Refuse a chat template that places an image as text, which any question could write, or nowhere."""
+    user = {"role": "user", "content": "probe of the user turn"}
+    without, within = (tokenizer.chat([user], arguments, image=image) for image in (False, True))
+    placed = tokenizer.control.count(within) > tokenizer.control.count(without)
+    if not placed or user["content"] not in within:
+        raise PromptError(
+            f"{tokenizer.where}: chat template",
+            "a template that leaves out an image",
+            "one that puts a control token for it, as the model has images: true",
+            "Give the model a `chat_template:` for images, or `images: false`.",
+        )
+
+
 def _check_chat(tokenizer: Tokenizer, arguments: Mapping[str, Any]) -> None:
     user = {"role": "user", "content": "probe of the user turn"}
     system = {"role": "system", "content": "probe of the system turn"}
+    if not _shown(tokenizer, user, arguments):
+        tokenizer.wants_parts = True
+        tokenizer.wants_parts = _shown(tokenizer, user, arguments)
     if user["content"] not in tokenizer.chat([user], arguments):
         raise PromptError(
             f"{tokenizer.where}: chat template",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snakeval.errors import SnakevalError, StorageError
+from snakeval.pictures import folder_beside
 from snakeval.records import file_sha256, read_json, write_json
 
 REMEMBERED_BYTES = 16 * 2**20  # larger files are hashed once and known again by size and time
@@ -27,8 +28,13 @@ class Contents:
         self._known: dict[str, list[Any]] | None = None
         self._changed = False
 
-    def identity(self, source: dict[str, Any], where: str) -> dict[str, Any]:
+    def identity(self, source: dict[str, Any], where: str, images: bool = False) -> dict[str, Any]:
         """Return what the content of a source depends on.
+
+        Args:
+            source: as in the registry.
+            where: names it in errors.
+            images: whether it is a file of rows that may name images in the folder beside it.
 
         Raises:
             SnakevalError: a path that does not exist or cannot be read.
@@ -37,10 +43,20 @@ class Contents:
             return {"revision": "main"} | source
         if "package" in source:
             return dict(source)
-        return {"content": self.content(source["path"], where)}
+        found = {"content": self.content(source["path"], where)}
+        folder = folder_beside(self.root / Path(source["path"]).expanduser())
+        if images and folder.is_dir():
+            # Thousands of small files: to read them all each time the Snakefile is read takes too long.
+            found["images"] = self.content(str(folder), where, remember_all=True)
+        return found
 
-    def content(self, path: str, where: str) -> str:
+    def content(self, path: str, where: str, remember_all: bool = False) -> str:
         """Return the SHA-256 of a file, or of a folder's files with their names.
+
+        Args:
+            path: the file or folder.
+            where: names it in errors.
+            remember_all: small files, too, are read once and then known by size and time.
 
         Raises:
             SnakevalError: missing, empty, or not readable.
@@ -48,9 +64,9 @@ class Contents:
         place = self.root / Path(path).expanduser()
         try:
             if place.is_file():
-                return self._file(place)
+                return self._file(place, remember_all)
             if place.is_dir():
-                return self._folder(place, where)
+                return self._folder(place, where, remember_all)
         except OSError as error:
             raise SnakevalError(
                 where, error.strerror or str(error), "files that can be read", f"Look at {place}."
@@ -73,7 +89,7 @@ class Contents:
         if self._changed:
             write_json(self._memory, self._known)
 
-    def _folder(self, folder: Path, where: str) -> str:
+    def _folder(self, folder: Path, where: str, remember_all: bool) -> str:
         digest = hashlib.sha256()
         names = sorted(
             name
@@ -83,12 +99,14 @@ class Contents:
         if not names:
             raise SnakevalError(where, f"an empty folder {folder}", "files", "Put them there.")
         for name in names:
-            digest.update(f"{name.as_posix()}\0{self._file(folder / name)}\n".encode())
+            digest.update(
+                f"{name.as_posix()}\0{self._file(folder / name, remember_all)}\n".encode()
+            )
         return digest.hexdigest()
 
-    def _file(self, path: Path) -> str:
+    def _file(self, path: Path, remember_all: bool) -> str:
         facts = path.stat()
-        if facts.st_size <= REMEMBERED_BYTES:
+        if facts.st_size <= REMEMBERED_BYTES and not remember_all:
             return file_sha256(path)
         if self._known is None:
             self._known = read_json(self._memory) if self._memory.exists() else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from snakeval.errors import ConfigError, SnakevalError, near
 from snakeval.registry import checks, schema, selection, spec
 from snakeval.registry.content import Contents
 from snakeval.registry.files import read_yaml
+from snakeval.registry.names import OtherNames
 from snakeval.registry.run import Pair, Run
 from snakeval.registry.selection import GIVEN, SHIPPED
 
@@ -48,12 +50,17 @@ class _Loader:
         """Return the run, or raise all errors at once."""
         shipped = self._file("config")
         registry = {kind: self._entries(kind, shipped) for kind in SINGULAR}
-        layers = selection.layers(shipped, self._given)
+        places = {name: place for (kind, name), place in self._places.items() if kind == "models"}
+        self._names = OtherNames(registry["models"], places)
+        self._errors += self._names.errors
+        layers = self._names.resolved(selection.layers(shipped, self._given))
         settings = self._settings(shipped, layers)
         if not settings:
             self._stop_on_errors()
         self._check_categories(registry["categories"])
         pairs, left_out = self._fitting(self._select(registry, layers), registry)
+        judged = [pair for pair in pairs if _conversation(registry["datasets"][pair[1]])]
+        judges = self._judges(settings, layers, registry["models"], judged)
         models, datasets = (
             {
                 name: {**entry, "title": entry["title"] or name}
@@ -62,14 +69,68 @@ class _Loader:
             }
             for place, kind in enumerate(("models", "datasets"))
         )
-        for name, entry in models.items():
+        judges = {
+            name: models.get(name) or {**entry, "title": entry["title"] or name}
+            for name, entry in judges.items()
+        }
+        for name, entry in (judges | models).items():
             self._resolve_model(entry, self._places["models", name])
         data_dir = self._data_dir(settings["data_dir"], layers)
         for name, entry in datasets.items():
             self._resolve_dataset(name, entry, self._places["datasets", name], data_dir)
         self._stop_on_errors()
         self._contents.save()
-        return _assembled(models, datasets, pairs, settings, left_out)
+        run = _assembled(models, datasets, pairs, settings, left_out, judges)
+        return replace(run, notes=tuple(self._names.notes))
+
+    def _judges(
+        self,
+        settings: Mapping[str, Any],
+        layers: list[selection.Layer],
+        models: Mapping[str, dict[str, Any]],
+        pairs: list[tuple[str, str]],
+    ) -> dict[str, dict[str, Any]]:
+        """Return the entry of the judge by its name; nothing where none is chosen.
+
+        Args:
+            settings: the run's settings.
+            layers: where they stand.
+            models: the entries that are right themselves.
+            pairs: those that a model judges.
+        """
+        name, baseline = settings["judge"], settings["judge_baseline"]
+        places = {key: layer.place(key) for layer in layers for key in layer.run}
+        for dataset in dict.fromkeys(dataset for _, dataset in pairs):
+            answering = [model for model, other in pairs if other == dataset]
+            if baseline is not None and baseline not in answering:
+                self._errors.append(
+                    SnakevalError(
+                        places["judge_baseline"],
+                        repr(baseline),
+                        f"one of the run's models on {dataset}",
+                        near(str(baseline), answering),
+                    )
+                )
+        if baseline is not None and name is None:
+            self._errors.append(
+                SnakevalError(
+                    places["judge_baseline"],
+                    "no judge beside it",
+                    "one that compares",
+                    "Give judge= too, or leave judge_baseline out.",
+                )
+            )
+        if name is None:
+            return {}
+        known = [entry for kind, entry in self._places if kind == "models"]
+        if name not in known:
+            fix = self._names.advice(str(name), known)
+            self._errors.append(
+                SnakevalError(places["judge"], repr(name), "a name in config/models.yaml", fix)
+            )
+        elif name in models:
+            self._errors += checks.judge(name, models[name], settings, places["judge"])
+        return {name: models[name]} if name in models else {}
 
     def _select(
         self, registry: Mapping[str, Mapping[str, Any]], layers: list[selection.Layer]
@@ -77,7 +138,8 @@ class _Loader:
         """Return the selected pairs of entries that are right themselves."""
         names = {kind: [name for place, name in self._places if place == kind] for kind in SINGULAR}
         selector = selection.Selector(
-            layers, names["models"], names["datasets"], names["categories"], registry["categories"]
+            *(layers, names["models"], names["datasets"], names["categories"]),
+            *(registry["categories"], self._names.replaced),
         )
         pairs = selector.pairs()
         self._errors += selector.errors
@@ -203,9 +265,10 @@ class _Loader:
             key: rest[key] for key in selection.REST
         }
 
-    def _check_categories(self, categories: Mapping[str, Mapping[str, Any]]) -> None:
-        """Note the names in categories that no file knows."""
+    def _check_categories(self, categories: Mapping[str, dict[str, Any]]) -> None:
+        """Put models' own names into categories, and note the names that no file knows."""
         for name, category in categories.items():
+            category["models"] = [self._names.model(model) for model in category["models"]]
             for kind, key in (*((k, k) for k in ("models", "datasets")), OPTIONAL):
                 known = [entry for place, entry in self._places if place == kind]
                 for member in category[key]:
@@ -215,7 +278,9 @@ class _Loader:
                                 f"{self._places['categories', name]}.{key}",
                                 repr(member),
                                 f"a name in config/{kind}.yaml",
-                                near(member, known),
+                                self._names.advice(member, known)
+                                if kind == "models"
+                                else near(member, known),
                             )
                         )
 
@@ -235,7 +300,7 @@ class _Loader:
             self._errors.append(error)
             return
         entry["identity"] = identity
-        entry["source_id"] = spec.model_source(identity)
+        entry["source_id"] = spec.model_source(entry)
 
     def _resolve_dataset(
         self, name: str, entry: dict[str, Any], where: str, data_dir: Path | None
@@ -243,7 +308,10 @@ class _Loader:
         """Check a dataset and add what it is made from."""
         self._errors += checks.dataset(entry, where)
         try:
-            sources, own = self._sources(name, entry["sources"], f"{where}.sources", data_dir)
+            images = tasks.IMAGE in entry["fields"]
+            sources, own = self._sources(
+                name, entry["sources"], f"{where}.sources", data_dir, images
+            )
             further = {}
             for other, block in spec.further_tables(entry).items():
                 place = f"{where}.{other}.sources"
@@ -260,18 +328,31 @@ class _Loader:
         entry["identity"] = spec.dataset_identity(entry, sources, further)
 
     def _sources(
-        self, name: str, sources: list[dict[str, Any]], where: str, data_dir: Path | None
+        self,
+        name: str,
+        sources: list[dict[str, Any]],
+        where: str,
+        data_dir: Path | None,
+        images: bool = False,
     ) -> tuple[list[dict[str, Any]], bool]:
         """Return what a table is made from, and whether that is one's own file in data_dir.
+
+        Args:
+            name: the table's.
+            sources: as in the registry.
+            where: where they stand.
+            data_dir: the folder of one's own files.
+            images: whether its rows may name images in a folder beside them.
 
         Raises:
             SnakevalError: a path that does not exist or cannot be read.
         """
         own = data_dir / f"{name}.jsonl" if data_dir else None
         if own and own.exists():
-            return [{"content": self._contents.content(str(own), f"data_dir: {own}")}], True
+            mine = {"path": str(own)}
+            return [self._contents.identity(mine, f"data_dir: {own}", images)], True
         return [
-            self._contents.identity(source, f"{where}[{number}].path")
+            self._contents.identity(source, f"{where}[{number}].path", images)
             for number, source in enumerate(sources)
         ], False
 
@@ -294,30 +375,37 @@ class _Loader:
         return folder
 
 
+def _conversation(dataset: Mapping[str, Any]) -> bool:
+    return dataset["task"] in tasks.names() and tasks.get(dataset["task"]).conversation
+
+
 def _assembled(
     models: dict[str, dict[str, Any]],
     datasets: dict[str, dict[str, Any]],
     pairs: list[tuple[str, str]],
     settings: dict[str, Any],
     left_out: list[dict[str, Any]],
+    judges: dict[str, dict[str, Any]],
 ) -> Run:
-    """Give every pair its key, its scorer and its engine start."""
+    """Give every pair its key, its judging, its scorer and its engine start."""
     versions = {name: tasks.get(entry["task"]).version for name, entry in datasets.items()}
     for name, entry in datasets.items():
         entry["oracle_id"] = spec.oracle(entry, versions[name], settings["limit"])
-    run = Run(models, datasets, (), settings)
+    run = Run(models, datasets, (), settings, judges=judges)
     per_engine = settings["pairs_per_engine"] or len(pairs)
     counts: Counter[str] = Counter()
     resolved = []
     for model, dataset in pairs:
+        judging = run.judging(model, dataset)
         resolved.append(
             Pair(
                 model=model,
                 dataset=dataset,
                 key=run.key(model, dataset),
-                scorer=spec.scorer(models[model], datasets[dataset], versions[dataset]),
+                scorer=spec.scorer(models[model], datasets[dataset], versions[dataset], judging),
                 part=counts[model] // per_engine,
+                judging=judging,
             )
         )
         counts[model] += 1
-    return Run(models, datasets, tuple(resolved), settings, tuple(left_out))
+    return Run(models, datasets, tuple(resolved), settings, tuple(left_out), judges)

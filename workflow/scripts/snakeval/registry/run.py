@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from snakeval import tasks
 from snakeval.errors import StorageError
 from snakeval.records import fingerprint, read_json, write_json
 from snakeval.registry import spec
 
 PREDICTION_FILES = ("predictions.jsonl", "prompts.jsonl", "timings.jsonl", "meta.json")
+VERDICT_FILES = ("verdicts.jsonl", "prompts.jsonl", "meta.json")
 SCORE_FILES = ("scores.jsonl", "metrics.json", "timings.jsonl")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One model × one dataset. `key` names its predictions, `scorer` its scores, `part` its engine start."""
+    """One model × one dataset.
+
+    `key` names its predictions, `scorer` its scores, `part` its engine start, and `judging` the verdicts
+    of the run's judge; None where no model judges.
+    """
 
     model: str
     dataset: str
     key: str
     scorer: str
     part: int
+    judging: str | None = None
 
     def folder(self) -> Path:
         """Return the folder of the pair's predictions, below the working directory."""
@@ -32,6 +39,10 @@ class Pair:
     def score_folder(self) -> Path:
         """Return the folder of the pair's scores, below the working directory."""
         return self.folder() / f"score-{self.scorer}"
+
+    def verdict_folder(self) -> Path:
+        """Return the folder of the judge's verdicts on the pair, below the working directory."""
+        return self.folder() / f"judge-{self.judging}"
 
     def engine_status(self) -> Path:
         """Return the status file of the pair's engine start, below the working directory."""
@@ -43,34 +54,50 @@ class Pair:
 
     def has_predictions(self, root: Path = Path()) -> bool:
         """Whether all files of the predictions are there."""
-        return not missing(self, root)[0]
+        return not missing(self, root).predictions
+
+    def has_verdicts(self, root: Path = Path()) -> bool:
+        """Whether all files of the verdicts are there, or none are asked for."""
+        return not missing(self, root).verdicts
 
     def has_scores(self, root: Path = Path()) -> bool:
         """Whether all files of the scores are there."""
-        return not missing(self, root)[1]
+        return not missing(self, root).scores
 
 
-def missing(pair: Pair, root: Path = Path()) -> tuple[list[str], list[str]]:
-    """Return the files of a pair's predictions and of its scores that are not there."""
+class Missing(NamedTuple):
+    """The files of a pair that are not there."""
+
+    predictions: list[str]
+    verdicts: list[str]
+    scores: list[str]
+
+
+def missing(pair: Pair, root: Path = Path()) -> Missing:
+    """Return the files of a pair that are not there."""
     # Asked for thousands of files each time the Snakefile is read: a Path for each takes longer than looking.
     folder = f"results/pairs/{pair.model}/{pair.dataset}/{pair.key}"
     files = (
         [f"{folder}/{name}" for name in PREDICTION_FILES],
+        [f"{folder}/judge-{pair.judging}/{name}" for name in VERDICT_FILES if pair.judging],
         [f"{folder}/score-{pair.scorer}/{name}" for name in SCORE_FILES],
     )
-    predictions, scores = (
-        [path for path in paths if not os.path.exists(f"{root}/{path}")]  # noqa: PTH110
-        for paths in files
+    return Missing(
+        *(
+            [path for path in paths if not os.path.exists(f"{root}/{path}")]  # noqa: PTH110
+            for paths in files
+        )
     )
-    return predictions, scores
 
 
 @dataclass(frozen=True)
 class Run:
     """The selected entries with all defaults filled in, their pairs in registry order, and the settings.
 
-    Besides the registry's own keys an entry holds `source_id` (names the fetched files), `identity`
+    `judges` holds the entry of the model that judges conversations, if one does. Besides the registry's
+    own keys an entry holds `source_id` (names the fetched files), `identity`
     (content and revisions of what it is made from) and, of a dataset, `oracle_id` (names its check).
+    `notes` tells what was understood in another way than it was written; it is not saved.
     """
 
     models: dict[str, dict[str, Any]]
@@ -78,10 +105,23 @@ class Run:
     pairs: tuple[Pair, ...]
     settings: dict[str, Any]
     left_out: tuple[dict[str, Any], ...] = field(default=())
+    judges: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def entry(self, model: str) -> dict[str, Any]:
-        """Return a model's entry."""
-        return self.models[model]
+        """Return the entry of a model that answers or judges."""
+        return self.models[model] if model in self.models else self.judges[model]
+
+    def baseline(self, pair: Pair) -> Pair | None:
+        """Return the pair whose answers a judge compares a pair's with; None where it only grades."""
+        name = self.settings["judge_baseline"]
+        if pair.judging is None or name in (None, pair.model):
+            return None
+        return self.pair(name, pair.dataset)
+
+    def judge_engine(self) -> Path:
+        """Return the status file of the judge's engine start, below the working directory."""
+        return Path("results", "engines", self.settings["judge"], "judge.json")
 
     def spec(self, model: str, dataset: str) -> dict[str, Any]:
         """Return everything that the pair's predictions depend on; its fingerprint is the key."""
@@ -92,6 +132,25 @@ class Run:
     def key(self, model: str, dataset: str) -> str:
         """Return the fingerprint of the pair's spec."""
         return fingerprint(self.spec(model, dataset))
+
+    def judging_spec(self, model: str, dataset: str) -> dict[str, Any] | None:
+        """Return everything that a judge's verdicts on the pair depend on; None where no model judges."""
+        task = tasks.get(self.datasets[dataset]["task"])
+        judge, baseline = self.settings["judge"], self.settings["judge_baseline"]
+        if judge is None or not task.conversation:
+            return None
+        answers, compared = (
+            (self.key(name, dataset), self.models[name]) if name else None
+            for name in (model, baseline if baseline != model else None)
+        )
+        assert answers is not None
+        questions = [task.name, task.version]
+        return spec.judging(judge, self.judges[judge], questions, self.settings, answers, compared)
+
+    def judging(self, model: str, dataset: str) -> str | None:
+        """Return the fingerprint of the judging's spec."""
+        found = self.judging_spec(model, dataset)
+        return None if found is None else fingerprint(found)
 
     def pair(self, model: str, dataset: str) -> Pair:
         """Return one of the run's pairs.
@@ -130,9 +189,8 @@ class Run:
         return {
             "models": self.models,
             "datasets": self.datasets,
-            "pairs": [
-                [pair.model, pair.dataset, pair.key, pair.scorer, pair.part] for pair in self.pairs
-            ],
+            "judges": self.judges,
+            "pairs": [list(astuple(pair)) for pair in self.pairs],
             "settings": self.settings,
             "left_out": list(self.left_out),
         }
@@ -165,6 +223,7 @@ def read_run(path: Path) -> Run:
             pairs=tuple(Pair(*pair) for pair in record["pairs"]),
             settings=record["settings"],
             left_out=tuple(record["left_out"]),
+            judges=record["judges"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(

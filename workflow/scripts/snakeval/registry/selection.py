@@ -11,7 +11,8 @@ from snakeval.errors import SnakevalError, near
 
 GIVEN = "--config/--configfile"
 SHIPPED = "config/config.yaml"
-SETTINGS = ("optional_datasets", "limit", "repeats", "seed", "pairs_per_engine")
+JUDGING = ("judge", "judge_baseline", "judge_repeats", "judge_max_tokens")
+SETTINGS = ("optional_datasets", "limit", "repeats", "seed", "pairs_per_engine", *JUDGING)
 NAMES = ("categories", "models", "datasets", "exclude_models", "exclude_datasets")
 KINDS = ("models", "datasets", "categories")
 REST = ("data_dir", "sandbox", "report")
@@ -82,6 +83,7 @@ class Selector:
         categories: the same.
         members: category → its `models`, `datasets` and `optional_datasets`, of those that are right
             themselves.
+        replaced: names of models that are no more → what to write in their place, a sentence.
     """
 
     def __init__(
@@ -91,10 +93,12 @@ class Selector:
         datasets: list[str],
         categories: list[str],
         members: Mapping[str, Mapping[str, Any]],
+        replaced: Mapping[str, str],
     ) -> None:
         self._layers = layers
         self._known = {"models": models, "datasets": datasets, "categories": categories}
         self._members = members
+        self._advice = {"models": replaced}
         self.errors: list[SnakevalError] = []
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -169,7 +173,7 @@ class Selector:
                         layer.place(key) if layer else key,
                         repr(name),
                         f"a name in config/{kind}.yaml",
-                        near(name, self._known[kind]),
+                        self._advice.get(kind, {}).get(name) or near(name, self._known[kind]),
                     )
                 )
 

@@ -12,6 +12,8 @@ from snakeval.records import fingerprint
 
 # Raised whenever rows are normalised, prompts rendered, requests made or answers read in another way.
 GENERATOR_VERSION = 1
+# Raised whenever thoughts are taken off, states are told or numbers are put together in another way.
+SCORING_VERSION = 2
 
 Entry = Mapping[str, Any]
 
@@ -51,6 +53,10 @@ def predictions(
         spec["prompt"]["turns"] = dataset["turns"]
     if dataset["temperature"]:
         spec["sampling"]["temperature_by"] = dataset["temperature"]
+    if model["thinking_tokens"]:
+        spec["sampling"]["thinking_tokens"] = model["thinking_tokens"]
+    if model["stop"]:
+        spec["sampling"]["model_stop"] = model["stop"]
     if dataset["continuation"]:  # neither markup nor sampling plays a part
         text = dataset["prompt"][style]
         spec["prompt"] = {"style": style, "text": text, "continuation": dataset["continuation"]}
@@ -59,8 +65,24 @@ def predictions(
 
 
 def prompt_style(model: Entry, dataset: Entry) -> str:
-    """Return which of a dataset's templates a model gets; likelihoods are those of plain texts."""
-    return "completion" if dataset["continuation"] else str(model["prompt_style"])
+    """Return which of a dataset's templates a model gets.
+
+    Likelihoods are those of plain texts; a model that only moderates has none that mean anything.
+    """
+    if dataset["continuation"] and model["prompt_style"] != "moderation":
+        return "completion"
+    return str(model["prompt_style"])
+
+
+def answer_tokens(model: Entry, dataset: Entry) -> int:
+    """Return how many tokens an answer may have, thoughts included, where the context has room for them."""
+    return int(dataset["max_tokens"]) + int(model["thinking_tokens"] or 0)
+
+
+def prompt_tokens(model: Entry, dataset: Entry) -> int:
+    """Return how many tokens a prompt may have: what the answer leaves, at least half of it before thoughts."""
+    left = int(model["max_model_len"]) - int(dataset["max_tokens"])
+    return left - min(model["thinking_tokens"] or 0, left // 2)
 
 
 def model_part(model: Entry) -> dict[str, Any]:
@@ -69,20 +91,72 @@ def model_part(model: Entry) -> dict[str, Any]:
     return {
         "source": model["identity"]["source"],
         "tokenizer": model["identity"]["tokenizer"],
+        **_tokenizer_class(model),
         **{name: model[name] for name in names},
     }
 
 
-def scorer(model: Entry, dataset: Entry, task_version: int) -> str:
-    """Return the fingerprint of what a pair's scores depend on besides its predictions."""
+def scorer(model: Entry, dataset: Entry, task_version: int, judging: str | None) -> str:
+    """Return the fingerprint of what a pair's scores depend on besides its predictions.
+
+    Args:
+        model: the model's entry.
+        dataset: the dataset's entry.
+        task_version: of the dataset's task.
+        judging: names the verdicts of a judge; None where no model judges.
+    """
     names = ("task", "fields", "scoring", "metric")
     return fingerprint(
         {
-            "version": task_version,
+            "version": [SCORING_VERSION, task_version],
             "thinking": model["thinking"],
             **{name: dataset[name] for name in names},
+            **({"judging": judging} if judging else {}),
         }
     )
+
+
+def judging(
+    judge_name: str,
+    judge: Entry,
+    questions: list[Any],
+    settings: Entry,
+    answers: tuple[str, Entry],
+    baseline: tuple[str, Entry] | None,
+) -> dict[str, Any]:
+    """Return the spec of a judge's verdicts on a pair.
+
+    Args:
+        judge_name: the judging model.
+        judge: its entry.
+        questions: the task that words the questions, and its version.
+        settings: the run's settings.
+        answers: the pair's key and the entry of its model, whose thoughts the judge is not shown.
+        baseline: the same of the answers to compare with; None where there are none.
+    """
+    return {
+        "generator": GENERATOR_VERSION,
+        "judge": judge_name,
+        "model": model_part(judge),
+        "questions": questions,
+        "prompt": {
+            "chat_template": judge["identity"]["chat_template"],
+            "template_arguments": judge["template_arguments"],
+            "thinking": judge["thinking"],
+        },
+        "sampling": {
+            **judge["sampling"],
+            "max_tokens": settings["judge_max_tokens"],
+            "thinking_tokens": judge["thinking_tokens"],
+            "stop": judge["stop"],
+            "seed": settings["seed"],
+        },
+        "repeats": settings["judge_repeats"],
+        "shown": [
+            None if shown is None else [shown[0], shown[1]["thinking"]]
+            for shown in (answers, baseline)
+        ],
+    }
 
 
 def oracle(dataset: Entry, task_version: int, limit: int | None) -> str:
@@ -90,16 +164,23 @@ def oracle(dataset: Entry, task_version: int, limit: int | None) -> str:
     names = ("source_id", "task", "fields", "scoring", "metric", "exceptions")
     return fingerprint(
         {
-            "version": task_version,
+            "version": [SCORING_VERSION, task_version],
             "limit": limit,
             **{name: dataset[name] for name in names},
         }
     )
 
 
-def model_source(identity: Entry) -> str:
+def model_source(model: Entry) -> str:
     """Return the fingerprint of what a fetched model depends on."""
-    return fingerprint({name: identity[name] for name in ("source", "tokenizer")})
+    parts = {name: model["identity"][name] for name in ("source", "tokenizer")}
+    return fingerprint(parts | _tokenizer_class(model))
+
+
+def _tokenizer_class(model: Entry) -> dict[str, str]:
+    """Return the tokenizer class of an entry, as far as it names one."""
+    name = model["tokenizer_class"]
+    return {} if name is None else {"tokenizer_class": name}
 
 
 def further_tables(dataset: Entry) -> dict[str, Entry]:

@@ -19,6 +19,11 @@ def interval(metric: Mapping[str, Any]) -> str:
     return MISSING if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f} %"
 
 
+def bounds(record: Mapping[str, Any]) -> str:
+    """Write the bounds of a record with `low` and `high`."""
+    return interval({"ci_low": record["low"], "ci_high": record["high"]})
+
+
 def count(value: int | None) -> str:
     """Write a whole number."""
     return MISSING if value is None else f"{value:,}"

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from snakeval.records import write_text
 from snakeval.reporting import figures, formats, text
-from snakeval.reporting.view import DatasetView, View, build
+from snakeval.reporting.view import GroupView, View, build
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parents[3] / "report"
 STATE_MARKS = {"correct": "✓", "wrong": "✗", "incomplete": "…", "unscored": "?"}
 FILTERS = (
-    *(formats.percent, formats.interval, formats.count, formats.amount),
+    *(formats.percent, formats.interval, formats.bounds, formats.count, formats.amount),
     *(formats.seconds, formats.gibibytes, formats.joules, formats.words),
 )
 
@@ -33,10 +33,10 @@ def write_report(run: Run, folder: Path, summary: Path, output: Path) -> None:
     pictures = output / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
     drawn = set()
-    for dataset in view.datasets:
-        _draw(dataset)
-        for name, svg in dataset.figures.items():
-            path = pictures / f"{dataset.slug}_{name}.svg"
+    for group in (group for dataset in view.datasets for group in dataset.groups):
+        _draw(group)
+        for name, svg in group.figures.items():
+            path = pictures / f"{group.slug}_{name}.svg"
             write_text(path, svg)
             drawn.add(path)
     for path in pictures.glob("*.svg"):
@@ -46,16 +46,16 @@ def write_report(run: Run, folder: Path, summary: Path, output: Path) -> None:
     write_text(output / "index.html", _html(view))
 
 
-def _draw(dataset: DatasetView) -> None:
-    results = [pair.result() for pair in dataset.pairs]
+def _draw(group: GroupView) -> None:
+    results = [pair.result() for pair in group.pairs]
     if any(result.value is not None for result in results):
-        dataset.figures["intervals"] = figures.intervals(results, dataset.metric)
-        dataset.captions["intervals"] = f"{dataset.metric} with its 95 % interval"
-    dataset.figures["states"] = figures.states(results)
-    dataset.captions["states"] = "How the answers divide"
+        group.figures["intervals"] = figures.intervals(results, group.metric)
+        group.captions["intervals"] = f"{group.metric} with its 95 % interval"
+    group.figures["states"] = figures.states(results)
+    group.captions["states"] = "How the answers divide"
     if sum(r.value is not None and bool(r.output_tokens_per_s) for r in results) > 1:
-        dataset.figures["speed"] = figures.quality_and_speed(results, dataset.metric)
-        dataset.captions["speed"] = "Quality against speed"
+        group.figures["speed"] = figures.quality_and_speed(results, group.metric)
+        group.captions["speed"] = "Quality against speed"
 
 
 def _html(view: View) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from snakeval.errors import StorageError
 from snakeval.records import read_json, write_json, write_text
+from snakeval.registry.protocol import protocol
 from snakeval.reporting import Failure
 from snakeval.reporting.pairs import STATES, PairFiles, failure_class
 from snakeval.reporting.text import csv_text
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 LEADERBOARD = (
     *("model", "dataset", "metric", "value", "ci_low", "ci_high", "n"),
     *(*STATES, "cut_prompts", "limit_hits"),
-    *("sandbox", "judged_together", "key"),
+    *("sandbox", "judged_together", "key", "protocol", "open_thoughts"),
 )
 PERFORMANCE = (
     *("model", "dataset", "key", "requests", "prompt_tokens", "completion_tokens"),
@@ -52,7 +53,7 @@ def write_summary(run: Run, folder: Path, output: Path, failures: Sequence[Failu
         if files.complete():
             metas[pair] = files.meta()
             samples[pair] = list(_sample_rows(files))
-            leaderboard.append(_leaderboard_row(pair, files.metrics()))
+            leaderboard.append(_leaderboard_row(run, pair, files.metrics()))
     rates = output_rates(metas)
     performance = [
         _performance_row(pair, meta, samples[pair], rates[pair]) for pair, meta in metas.items()
@@ -85,7 +86,7 @@ def _read_if_there(path: Path) -> dict[str, Any]:
     return found
 
 
-def _leaderboard_row(pair: Pair, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _leaderboard_row(run: Run, pair: Pair, metrics: Mapping[str, Any]) -> dict[str, Any]:
     primary, sandbox = metrics["primary"], metrics["sandbox"] or {}
     return {
         "model": pair.model,
@@ -98,6 +99,8 @@ def _leaderboard_row(pair: Pair, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "sandbox": sandbox.get("level"),
         "judged_together": sandbox.get("judged_together"),
         "key": pair.key,
+        "protocol": protocol(run, pair).id,
+        "open_thoughts": metrics.get("open_thoughts"),
     }
 
 
@@ -204,10 +207,7 @@ def _provenance(run: Run, folder: Path, metas: Mapping[Pair, Mapping[str, Any]])
     return {
         "command": command(run),
         "settings": run.settings,
-        "pairs": [
-            {"model": pair.model, "dataset": pair.dataset, "key": pair.key, "scorer": pair.scorer}
-            for pair in run.pairs
-        ],
+        "pairs": [_pair_provenance(run, pair) for pair in run.pairs],
         "models": {slug: _read_if_there(folder / run.model_status(slug)) for slug in run.models},
         "datasets": {
             slug: _read_if_there(folder / run.dataset_status(slug)) for slug in run.datasets
@@ -216,6 +216,14 @@ def _provenance(run: Run, folder: Path, metas: Mapping[Pair, Mapping[str, Any]])
         "gpus": sorted(gpus),
         "first_engine_start": _began(began[0]) if began else None,
         "last_engine_start": _began(began[-1]) if began else None,
+    }
+
+
+def _pair_provenance(run: Run, pair: Pair) -> dict[str, Any]:
+    way = protocol(run, pair)
+    return {
+        **{name: getattr(pair, name) for name in ("model", "dataset", "key", "scorer")},
+        "protocol": {"id": way.id, "text": way.text, "own": way.own},
     }
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snakeval.errors import StorageError
-from snakeval.records import Prediction, Score, read_json
+from snakeval.records import Prediction, Prompt, Score, read_json
+from snakeval.registry.protocol import Protocol, differences, protocol
 from snakeval.reporting import figures
-from snakeval.reporting.formats import MISSING, amount, count, gibibytes, joules, seconds
+from snakeval.reporting.formats import MISSING, amount, count, gibibytes, joules, percent, seconds
 from snakeval.reporting.isolation import Isolation, judged_together
 from snakeval.reporting.pairs import STATES, PairFiles, failure_class
+from snakeval.reporting.references import Compared, compared
 from snakeval.reporting.text import clip, line
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class SampleView:
     failure: str | None
     value: float | None
     prompt: str
+    image: str | None  # the file that the prompt shows
     completion: str
     answer: str | None
     program: str | None  # as it was run, where that is not the answer itself
@@ -75,6 +78,8 @@ class PairView:
     metrics: dict[str, Any]
     meta: dict[str, Any]
     isolation: Isolation | None  # None where no programs were run
+    protocol: Protocol
+    references: list[Compared]  # beside published scores
     facts: list[tuple[str, str]]
     failures: list[tuple[str, int]]
     folder: str
@@ -92,6 +97,35 @@ class PairView:
     def unsafe(self) -> bool:
         """Whether programs were run, and without isolation."""
         return self.isolation is not None and self.isolation.missing
+
+    @property
+    def held(self) -> list[Compared]:
+        """The published scores that the result is held against."""
+        return [one for one in self.references if one.reason is None]
+
+    @property
+    def outside(self) -> list[Compared]:
+        """The published scores outside of whose band the result lies."""
+        return [one for one in self.references if one.outside]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether answers were cut off, left in a thought, or could not be judged."""
+        return bool(self.row["incomplete"] or self.row["unscored"])
+
+    @property
+    def open_ended(self) -> str:
+        """What the answers that were not completed or not judged leave open."""
+        row, done, bounds = self.row, self.metrics["completed_only"], self.metrics["bounds"]
+        text = (
+            f"{done['n']:,} answers were completed and judged: over them, {row['metric']} is "
+            f"{percent(done['value'])}. Had the other {row['incomplete'] + row['unscored']:,} all been wrong, "
+            f"it would be {percent(bounds['low'])} over all; had they all been right, "
+            f"{percent(bounds['high'])}. {_several(row['limit_hits'], 'answer')} reached the token limit"
+        )
+        if row["open_thoughts"] is not None:
+            text += f", and {_several(row['open_thoughts'], 'answer')} ended inside a thought"
+        return f"{text}."
 
     @property
     def examples(self) -> list[SampleView]:
@@ -115,13 +149,12 @@ class PairView:
 
 
 @dataclass
-class DatasetView:
-    """One dataset: its results from best to worst and its figures, by name."""
+class GroupView:
+    """The results on a dataset by one protocol, from best to worst, and their figures, by name."""
 
     slug: str
-    anchor: str
     title: str
-    protocol: str
+    protocol: Protocol
     pairs: list[PairView]
     metric: str
     figures: dict[str, str] = field(default_factory=dict)
@@ -132,6 +165,52 @@ class DatasetView:
         """Whether answers were run as programs."""
         return any(pair.isolation is not None for pair in self.pairs)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether some answers were cut off, left in a thought, or could not be judged."""
+        return any(pair.is_open for pair in self.pairs)
+
+    @property
+    def thinks(self) -> bool:
+        """Whether it was counted in how many answers a thought was left open."""
+        return any(pair.row["open_thoughts"] is not None for pair in self.pairs)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether results are held against published scores."""
+        return any(pair.held for pair in self.pairs)
+
+
+@dataclass
+class DatasetView:
+    """One dataset and its results, those of each protocol apart.
+
+    Args:
+        slug: its name in the registry.
+        anchor: its place in the page.
+        title: for people.
+        about: what its entry says about the protocol besides the other keys.
+        groups: the results.
+        differ: in what the protocols differ, in words; nothing where there is one.
+    """
+
+    slug: str
+    anchor: str
+    title: str
+    about: str | None
+    groups: list[GroupView]
+    differ: list[str]
+
+    @property
+    def pairs(self) -> list[PairView]:
+        """All results."""
+        return [pair for group in self.groups for pair in group.pairs]
+
+    @property
+    def runs_programs(self) -> bool:
+        """Whether answers were run as programs."""
+        return any(group.runs_programs for group in self.groups)
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -139,6 +218,7 @@ class Notice:
 
     text: str
     concerns: list[str]
+    unfolded: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,7 +296,7 @@ def _table(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _cell(name: str, cell: str) -> Any:
-    if name in ("model", "dataset", "metric", "sandbox", "key", "gpu"):
+    if name in ("model", "dataset", "metric", "sandbox", "key", "gpu", "protocol"):
         return cell or None
     if not cell:
         return None
@@ -248,6 +328,7 @@ def _pair(run: Run, files: PairFiles, row: dict[str, Any], speed: dict[str, Any]
         if (name := failure_class(score)) is not None:
             failures[name] += 1
     isolation = Isolation.of(metrics, total)
+    its_protocol = protocol(run, pair)
     return PairView(
         pair=pair,
         anchor=f"pair-{pair.model}-{pair.dataset}",
@@ -258,7 +339,9 @@ def _pair(run: Run, files: PairFiles, row: dict[str, Any], speed: dict[str, Any]
         metrics=metrics,
         meta=meta,
         isolation=isolation,
-        facts=list(_facts(run, pair, meta, metrics, speed, isolation)),
+        protocol=its_protocol,
+        references=compared(run, pair, metrics, total // max(len(repeats), 1)),
+        facts=list(_facts(run, pair, meta, metrics, speed, isolation, its_protocol)),
         failures=sorted(failures.items(), key=lambda item: (-item[1], item[0])),
         folder=pair.folder().as_posix(),
         sensitive=bool(dataset["sensitive"]),
@@ -274,9 +357,10 @@ def _facts(
     metrics: Mapping[str, Any],
     speed: Mapping[str, Any],
     isolation: Isolation | None,
+    its_protocol: Protocol,
 ) -> Iterator[tuple[str, str]]:
     """Yield name and value of what a result depends on and of what it took."""
-    model, dataset = run.models[pair.model], run.datasets[pair.dataset]
+    model = run.models[pair.model]
     versions, memory = meta.get("versions") or {}, meta.get("memory") or {}
     gpu = meta.get("gpu")
     yield (
@@ -287,9 +371,9 @@ def _facts(
     yield "quantization", model["quantization"] or "as in the checkpoint"
     yield "dtype", model["dtype"]
     yield "context", f"{model['max_model_len']:,} tokens"
-    yield "prompt style", model["prompt_style"]
+    yield "protocol", f"{its_protocol.text} ({its_protocol.id})"
+    yield "the model's own", its_protocol.own
     yield "sampling", ", ".join(f"{name} {value}" for name, value in model["sampling"].items())
-    yield "answer limit", f"{dataset['max_tokens']:,} tokens"
     yield "dataset revision", meta.get("dataset_revision") or MISSING
     yield "engine", _engine(model["engine"], versions)
     yield (
@@ -300,6 +384,10 @@ def _facts(
     yield "kernels", _joined(meta.get("kernels"))
     scorer = metrics["scorer"]
     yield "scored by", f"{scorer['task']}, version {scorer['version']}"
+    if judging := metrics.get("judging"):
+        yield "judge", str(run.entry(judging["judge"])["title"])
+        yield "judge's commit", judging["judge_commit"] or MISSING
+        yield "compared with", judging["baseline"] or "nothing"
     if isolation is not None:
         yield from isolation.facts()
     yield "prompt tokens", count(speed["prompt_tokens"])
@@ -352,16 +440,35 @@ def _datasets(run: Run, pairs: Sequence[PairView]) -> Iterator[DatasetView]:
         its = [pair for pair in pairs if pair.pair.dataset == slug]
         if not its:
             continue
-        its.sort(
-            key=lambda pair: -1.0 if (value := pair.row["value"]) is None else value, reverse=True
-        )
+        title = str(entry["title"])
+        together: dict[str, list[PairView]] = {}
+        for pair in its:
+            together.setdefault(pair.protocol.id, []).append(pair)
+        groups = []
+        for name, members in together.items():
+            way, several = members[0].protocol, len(together) > 1
+            members.sort(
+                key=lambda pair: -1.0 if (value := pair.row["value"]) is None else value,
+                reverse=True,
+            )
+            groups.append(
+                GroupView(
+                    slug=f"{slug}_{name}" if several else slug,
+                    title=f"{title}: {way.title}" if several else title,
+                    protocol=way,
+                    pairs=members,
+                    metric=str(members[0].row["metric"]),
+                )
+            )
+        first, *others = (group.protocol for group in groups)
+        parted = {name: None for other in others for name in differences(first, other)}
         yield DatasetView(
             slug=slug,
             anchor=f"dataset-{slug}",
-            title=str(entry["title"]),
-            protocol=str(entry["protocol"]),
-            pairs=its,
-            metric=str(its[0].row["metric"]),
+            title=title,
+            about=entry["protocol"],
+            groups=groups,
+            differ=list(parted),
         )
 
 
@@ -388,14 +495,31 @@ def _notices(run: Run, pairs: Sequence[PairView]) -> Iterator[Notice]:
         found = pair.isolation
         return f" ({found.together:,} of {found.answers:,})" if found and found.together else None
 
+    if outside := [
+        f"{pair.title}: {one.ours} here; {one.published}" for pair in pairs for one in pair.outside
+    ]:
+        text = (
+            "Outside the band around a published score. Look for a reason before you trust either: another "
+            "protocol, other weights, answers that were cut off or not understood."
+        )
+        yield Notice(text, outside, unfolded=True)
     if run.settings.get("limit") is not None:
         text = f"Only the first {run.settings['limit']:,} samples of each dataset were run (limit)."
         yield Notice(f"{text} These numbers do not compare with those of whole datasets.", [])
     candidates = [
         ("Few samples: differences between models inside these intervals mean little.", small),
         (
-            "Many answers reached the token limit; they count 0 unless what came before it is right.",
+            "Many answers reached the token limit; they count what came before it is worth, mostly 0.",
             share("limit_hits"),
+        ),
+        (
+            "Thoughts were left open; these answers are incomplete. More thinking_tokens, or a longer context, "
+            "may close them.",
+            lambda pair: (
+                f" ({pair.row['open_thoughts']:,} of {pair.total:,})"
+                if pair.row["open_thoughts"]
+                else None
+            ),
         ),
         ("In many answers nothing was found that could be judged.", share("failed_extractions")),
         (
@@ -453,12 +577,10 @@ def _samples(pair: PairView, folder: Path) -> Iterator[SampleView]:
     prompts = files.prompts()
     for number, (prediction, score) in enumerate(files.answers(), start=1):
         prompt = prompts.get((prediction["id"], prediction["repeat"]))
-        yield _sample(
-            f"{pair.anchor}-{number}", prediction, score, prompt["text"] if prompt else ""
-        )
+        yield _sample(f"{pair.anchor}-{number}", prediction, score, prompt)
 
 
-def _sample(anchor: str, prediction: Prediction, score: Score, prompt: str) -> SampleView:
+def _sample(anchor: str, prediction: Prediction, score: Score, prompt: Prompt | None) -> SampleView:
     return SampleView(
         anchor=anchor,
         id=clip(line(prediction["id"]), 120),
@@ -466,7 +588,8 @@ def _sample(anchor: str, prediction: Prediction, score: Score, prompt: str) -> S
         state=score["state"],
         failure=failure_class(score),
         value=score["value"],
-        prompt=clip(prompt, FIELD_CHARACTERS),
+        prompt=clip(prompt["text"] if prompt else "", FIELD_CHARACTERS),
+        image=prompt.get("image") if prompt else None,
         completion=clip(prediction["completion"], FIELD_CHARACTERS),
         answer=_text(score["answer"]),
         program=_text(score["detail"].get("program")),

@@ -7,6 +7,7 @@
 | `hub` | access, retries and errors of the Hugging Face hub |
 | `packages` | files inside installed Python distributions |
 | `rows` | read JSONL, JSON, CSV, parquet and YAML files row by row |
+| `images` | keep the images of rows as files |
 | `gguf` | turn a GGUF file into a plain model folder |
 
 What cannot be had ends in a status file with its reason, never in an exception: other pairs go on.

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from snakeval import tasks
+from snakeval import pictures, tasks
 from snakeval.errors import SnakevalError, SourceError, StorageError
 from snakeval.records import canonical_json, write_json, write_text
-from snakeval.sources import rows, shots, tables
+from snakeval.sources import images, rows, shots, tables
 from snakeval.sources.unavailable import short
 
 
@@ -29,7 +29,8 @@ def fetch(
         slug: name of the dataset in the registry.
         entry: its registry entry.
         data_dir: folder of `<slug>.jsonl` files in the hub's own columns, or None.
-        samples_path: where the samples go, one canonical JSON object a line; empty on failure.
+        samples_path: where the samples go, one canonical JSON object a line; empty on failure. Images
+            go into the folder `images` beside it.
         status_path: where the status goes.
 
     Returns:
@@ -61,6 +62,7 @@ def _failed(reason: str) -> dict[str, Any]:
         "revision": None,
         "rows": None,
         "sha256": None,
+        "shots": None,
     }
 
 
@@ -69,12 +71,17 @@ def _fetch(
 ) -> dict[str, Any]:
     task = tasks.get(entry["task"])
     where = f"dataset {slug}"
-    found = tables.first(_sources(slug, entry["sources"], data_dir), where)
-    numbered = list(_joined(slug, entry, data_dir, _complete(where, entry, found.rows)))
+    image = entry["fields"].get(tasks.IMAGE)
+    found = tables.first(_sources(slug, entry["sources"], data_dir), where, image)
+    raw = found.rows
+    if image is not None:
+        raw = images.kept(raw, image, where, pictures.folder_kept(samples_path), found.file)
+    numbered = list(_joined(slug, entry, data_dir, _complete(where, entry, raw)))
     samples = _normalised(where, task, entry, numbered)
     if entry.get("shots"):
         samples = shots.added(where, task, entry, samples, _pool(slug, entry, data_dir, task))
-    text = "".join(canonical_json(sample) + "\n" for _, _, sample in samples)
+    made = [sample for _, _, sample in samples]
+    text = "".join(canonical_json(sample) + "\n" for sample in made)
     sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     _check(slug, entry, found.source, len(numbered), sha256)
     write_text(samples_path, text)
@@ -86,6 +93,7 @@ def _fetch(
         "revision": found.revision,
         "rows": len(numbered),
         "sha256": sha256,
+        "shots": shots.shown(made) if entry.get("shots") else None,
     }
 
 

@@ -10,7 +10,6 @@ import errno
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from snakeval.errors import SourceError
@@ -78,23 +77,6 @@ def check_access(repo: str, kind: Kind, commit: str, file: str) -> None:
         patiently(lambda: get_hf_file_metadata(url, timeout=PROBE_TIMEOUT), repo, patient=False)
     except Exception as error:
         raise explain(error, repo, kind, commit) from error
-
-
-@contextmanager
-def offline() -> Iterator[None]:
-    """Keep the client off the network: without one, the datasets library alone tries for 25 s."""
-    import datasets
-    from huggingface_hub import constants
-
-    holders: tuple[Any, ...] = (constants, datasets.config)
-    before = [holder.HF_HUB_OFFLINE for holder in holders]
-    for holder in holders:
-        holder.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        for holder, value in zip(holders, before, strict=True):
-            holder.HF_HUB_OFFLINE = value
 
 
 def patiently(call: Callable[[], T], what: str, patient: bool = True) -> T:

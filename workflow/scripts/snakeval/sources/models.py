@@ -57,9 +57,10 @@ def fetch(slug: str, entry: dict[str, Any], status_path: Path) -> bool:
     try:
         status = _fetch(slug, entry, status_path.with_suffix(""))
     except SnakevalError as error:
-        reason = SourceError(
-            f"model {slug}", f"{error.got} ({error.where})", error.expected, error.fix
-        )
+        fix = error.fix
+        if isinstance(error, Unavailable) and entry.get("gated") and entry.get("card"):
+            fix += f" Its maker gates the weights: the licence is accepted at {entry['card']}"
+        reason = SourceError(f"model {slug}", f"{error.got} ({error.where})", error.expected, fix)
         facts = ("path", "tokenizer_path", "commit", "files", "bytes", "licence")
         status = {"status": "failed", "reason": str(reason), **dict.fromkeys(facts)}
         print(f"error: {status['reason']}", file=sys.stderr)
@@ -79,6 +80,10 @@ def _fetch(slug: str, entry: dict[str, Any], place: Path) -> dict[str, Any]:
         second = place.with_name(f"{place.name}-tokenizer")
         tokenizer = _bring(entry["tokenizer"], second, weights=False, tokenizer=True, code=code)
         check_folder(tokenizer.folder, config=False, weights=False)
+    if entry.get("tokenizer_class"):
+        copy = place.with_name(f"{place.name}-retyped")
+        _retype(tokenizer.folder, copy, entry["tokenizer_class"])
+        tokenizer = tokenizer._replace(folder=copy)
     files = _listing(model.folder)
     size = sum(files.values())
     print(f"model {slug}: {len(files)} files, {size / 1e9:.2f} GB", file=sys.stderr)
@@ -92,6 +97,25 @@ def _fetch(slug: str, entry: dict[str, Any], place: Path) -> dict[str, Any]:
         "bytes": size,
         "licence": model.licence or entry.get("licence"),
     }
+
+
+def _retype(folder: Path, copy: Path, tokenizer_class: str) -> None:
+    """Make a copy of a tokenizer that says it is of another class."""
+    wanted = [
+        path
+        for path in sorted(folder.iterdir())
+        if _matches(path.name, (*TOKENIZER_FILES, *SMALL_FILES))
+        and not path.name.endswith(".index.json")
+    ]
+    try:
+        copy.mkdir(parents=True, exist_ok=True)
+        for path in wanted:
+            shutil.copyfile(path, copy / path.name)
+    except OSError as error:
+        raise StorageError.from_os_error(error, copy) from error
+    config = folder / "tokenizer_config.json"
+    said = _read_object(config) if config.exists() else {}
+    write_json(copy / config.name, said | {"tokenizer_class": tokenizer_class})
 
 
 def _listing(folder: Path) -> dict[str, int]:

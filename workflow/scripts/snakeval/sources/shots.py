@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -52,6 +53,24 @@ def added(
         inputs = sample["inputs"] | {"shots": [shown for _, shown in chosen]}
         metadata = sample["metadata"] | {"shots": [name for name, _ in chosen]}
         yield place, row, {**sample, "inputs": inputs, "metadata": metadata}
+
+
+def shown(samples: Iterable[Sample]) -> dict[str, Any]:
+    """Return how many examples the samples are shown in all, and the SHA-256 of their ids and contents.
+
+    Args:
+        samples: with their examples; those of different samples may differ.
+    """
+    found = {
+        name: example
+        for sample in samples
+        for name, example in zip(
+            sample["metadata"]["shots"], sample["inputs"]["shots"], strict=True
+        )
+    }
+    text = canonical_json(sorted(found.items()))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    return {"examples": len(found), "sha256": digest.hexdigest()}
 
 
 Example = tuple[str, str, dict[str, Any]]  # id, the inputs as text, what a template shows

@@ -11,8 +11,9 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from snakeval.errors import ConfigError, SnakevalError, SourceError, near, one_line
 from snakeval.records import Likelihood, Metric, Sample, Score
@@ -20,6 +21,39 @@ from snakeval.records import Likelihood, Metric, Sample, Score
 ROW_NUMBER = (
     "#"  # a column that every dataset has: the row's number from 0, where nothing else is an id
 )
+
+
+IMAGE = "image"  # the role of a column with an image, which the prompt shows before its text
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a judge is asked about a conversation.
+
+    Args:
+        turn: the turn it is about, from 0.
+        kind: a grade of the model's answer, or a comparison with the baseline's.
+        order: of a comparison: 0 where the model's answer comes first, 1 where the baseline's does.
+        system: the system prompt.
+        text: the question.
+    """
+
+    turn: int
+    kind: Literal["grade", "comparison"]
+    order: int
+    system: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judge's answer to a `Question`, without its thoughts; `again` numbers equal questions."""
+
+    turn: int
+    kind: str
+    order: int
+    again: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +67,7 @@ class Attempt:
             the text belongs behind the prompt as it is.
         logprobs: how likely the model finds each choice, where that was asked in place of a text.
         turns: the answers to all turns of a conversation, the last of which is `text`.
+        verdicts: what a judge said about it; None where no judge was chosen.
     """
 
     sample: Sample
@@ -40,6 +75,7 @@ class Attempt:
     continuation: bool = False
     logprobs: list[Likelihood] | None = None
     turns: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +116,10 @@ class Task(ABC):
     roles: ClassVar[tuple[str, ...]]  # field roles that a dataset entry must map to a column
     optional_roles: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[tuple[str, ...]]  # the variables that a prompt template may use
-    conversation: ClassVar[bool] = False  # a sample is several turns, each behind the ones before
+    # A sample is several turns, each behind the ones before, and a model judges the answers.
+    conversation: ClassVar[bool] = False
     chance: ClassVar[float] = 0.0  # the most that answers of `wrong` may get on average
+    no_gold: ClassVar[str] = "the rows hold no reference answers"  # why `gold` says None to all
 
     def missing_roles(self, fields: Mapping[str, str]) -> list[str]:
         """Return the roles that a dataset entry would have to map besides its `fields`."""
@@ -99,6 +137,18 @@ class Task(ABC):
         Raises:
             SourceError: a column is missing or holds something else than the task needs.
         """
+
+    def questions(
+        self, sample: Sample, turns: Sequence[str], against: Sequence[str]
+    ) -> list[Question]:
+        """Return what a judge is asked about a conversation; nothing unless the task is one of those.
+
+        Args:
+            sample: the sample.
+            turns: the model's answers, one a turn.
+            against: a baseline's answers to the same sample; none where there is no baseline.
+        """
+        return []
 
     @abstractmethod
     def judge(
@@ -128,10 +178,11 @@ class Task(ABC):
         """Return an answer that looks like one and is wrong; None where none can be made."""
 
 
-def names() -> list[str]:
+@cache  # it is asked for every pair while the Snakefile is read
+def names() -> tuple[str, ...]:
     """Return the names of all task types, sorted."""
     modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name for name in modules if not name.startswith("_"))
+    return tuple(sorted(name for name in modules if not name.startswith("_")))
 
 
 def get(name: str) -> Task:

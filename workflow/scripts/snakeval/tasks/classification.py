@@ -25,7 +25,7 @@ class Classification(AnswerTask):
     name = "classification"
     version = 1
     roles = ("id", "label", "labels")
-    optional_roles = ("text", "question", "context")
+    optional_roles = ("text", "question", "context", "merged")
     inputs = ("text", "question", "context", "labels")
 
     def missing_roles(self, fields: Mapping[str, str]) -> list[str]:
@@ -37,13 +37,16 @@ class Classification(AnswerTask):
         """Return the sample of one row.
 
         `labels` is the closed list, usually a constant: of names, or of lists of a name and its other
-        spellings. `label` is the number of the row's label in it, from 0, or a spelling of it.
+        spellings. `label` is the number of the row's label in it, from 0, or a spelling of it; where the
+        column tells more classes apart, `merged` lists for each of its numbers that of the label here.
         `context` is a text, a list of texts, or an object with the list `contexts` (PubMedQA), of which
         nothing else is shown. HTML entities (&amp;) in texts become characters.
         """
         spellings = _spellings(column(row, fields, "labels", where), where, fields["labels"])
         names = [words[0] for words in spellings]
         label = column(row, fields, "label", where)
+        if "merged" in fields:
+            label = _merged(label, column(row, fields, "merged", where), where, fields)
         inputs: dict[str, Any] = {"labels": names}
         for role in ("text", "question"):
             found = text_field(row, fields, role, where) if role in fields else ""
@@ -118,6 +121,17 @@ def _number(label: object, spellings: Sequence[Sequence[str]], where: str, name:
     names = ", ".join(words[0] for words in spellings)
     expected = f"one of {names}, or its number from 0"
     raise wrong_field(label, expected[:500], "label", where, name)
+
+
+def _merged(label: object, merged: object, where: str, fields: Mapping[str, str]) -> object:
+    """Return the number of the label that a class of the column counts as."""
+    if not isinstance(merged, list) or not merged:
+        expected = "a list of labels' numbers, one for each class"
+        raise wrong_field(merged, expected, "merged", where, fields["merged"])
+    if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < len(merged):
+        expected = f"a whole number from 0 to {len(merged) - 1}"
+        raise wrong_field(label, expected, "label", where, fields["label"])
+    return merged[label]
 
 
 def _context(value: object, where: str) -> str:

@@ -9,7 +9,7 @@ Source: Biten et al., "Scene Text Visual Question Answering" (2019), equation 1;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from snakeval.records import Metric, Sample, Score
 from snakeval.tasks import Attempt, Judgement, id_field, text_field
@@ -26,7 +26,7 @@ class DocumentQuestions(AnswerTask):
     name = "document_questions"
     version = 1
     roles = ("id", "question", "context", "answers")
-    inputs = ("question", "context")
+    inputs: ClassVar[tuple[str, ...]] = ("question", "context")
 
     def normalise(self, row: Mapping[str, Any], fields: Mapping[str, str], where: str) -> Sample:
         """Return the sample of one row; `context` is the page's text, `answers` a text or a list of texts."""
