@@ -458,25 +458,18 @@ def test_a_killed_job_leaves_nothing_behind_and_the_next_run_goes_on(long_run: L
 
 @pytest.mark.timeout(1800)
 def test_every_dataset_goes_through_the_whole_workflow(tmp_path: Path) -> None:
-    """A real row of each dataset: one engine start, every answer judged, all of it in the report.
-
-    Prompts of more than a few hundred tokens take a processor minutes; their datasets are left out.
-    """
+    """Two real rows of each dataset: one engine start, every answer judged, all of it in the report."""
     data = ROOT.parent / "shared" / "data"
     if not data.exists():
         pytest.skip("shared/data is not there")
     entries = yaml.safe_load((ROOT / "config" / "datasets.yaml").read_text("utf-8"))
-    names = [
-        name
-        for name, entry in entries.items()
-        if (data / f"{name}.jsonl").exists() and entry["about"].get("prompt_tokens", 300) < 300
-    ]
+    names = [name for name in entries if (data / f"{name}.jsonl").exists()]
     workflow = copied(tmp_path)
     # Long answers would take hours here; what is judged is cut off more often.
     short = {name: {"max_tokens": min(64, entries[name]["max_tokens"])} for name in names}
     outcome = workflow.run(
         *workflow.override({"datasets": short}),
-        *("--config", f"datasets={','.join(names)}", f"data_dir={data}", "limit=1"),
+        *("--config", f"datasets={','.join(names)}", f"data_dir={data}", "limit=2"),
         *(f"judge={MODEL}", "judge_max_tokens=32"),
         within_s=1700,
     )
@@ -495,14 +488,14 @@ def test_every_dataset_goes_through_the_whole_workflow(tmp_path: Path) -> None:
     for name in names:
         (path,) = workflow.folder.glob(f"results/pairs/{MODEL}/{name}/*/score-*/metrics.json")
         metrics = json.loads(path.read_text("utf-8"))
-        assert sum(metrics["states"].values()) == 1, name
+        assert sum(metrics["states"].values()) == 2, name
         assert metrics["primary"] in metrics["metrics"], name
         failed = [s for s in records(path.with_name("scores.jsonl")) if s["state"] == "unscored"]
         if name.startswith("bigcodebench"):  # its libraries are not installed here
             failed = [s for s in failed if "libraries" not in s["detail"].get("message", "")]
         if name in judged:  # so small a model rarely gives a grade
             (verdicts,) = path.parents[1].glob("judge-*/verdicts.jsonl")
-            assert [record["turn"] for record in records(verdicts)] == [0, 1]
+            assert [record["turn"] for record in records(verdicts)] == [0, 1, 0, 1]
             assert all(record["completion"] for record in records(verdicts))
             failed = [s for s in failed if s["detail"]["class"] != "no_grade"]
         assert failed == [], name
