@@ -3,6 +3,7 @@
 #   snakemake --cores 1 --resources gpu=1        everything that is missing (add -n to see what and why)
 #   snakemake oracle --cores 1 --config datasets=…  do reference answers score 1, and wrong ones not?
 #   snakemake redo --cores 1 --config models=…   drop pairs, so that the next run makes them anew
+#   snakemake lock --cores 1 --config models=…   write down which commits they are at; later runs take these
 #
 # results/datasets, results/models             what was fetched               rules/fetch.smk
 # results/engines (temporary), results/journal  one engine start per model     rules/generate.smk
@@ -24,6 +25,7 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/oracle.smk"
 include: "workflow/rules/redo.smk"
+include: "workflow/rules/lock.smk"
 
 
 rule all:

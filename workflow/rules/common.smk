@@ -20,6 +20,7 @@ localrules:
     report,
     oracle,
     redo,
+    lock,
 
 
 wildcard_constraints:

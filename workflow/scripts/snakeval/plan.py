@@ -27,7 +27,7 @@ METRICS, PREDICTIONS, VERDICTS = "metrics.json", "predictions.jsonl", "verdicts.
 SUMMARY = Path("results/summary/provenance.json")
 REPORT = Path("reports/index.html")
 RUNNING = Path("results/.running")
-OTHER_TARGETS = frozenset({"oracle", "redo"})  # they make no pairs
+OTHER_TARGETS = frozenset({"lock", "oracle", "redo"})  # they make no pairs
 PROCESS_VARIABLE = "SNAKEVAL_WORKFLOW_PID"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from snakeval import tasks
 from snakeval.errors import ConfigError, SnakevalError, near
-from snakeval.registry import checks, schema, selection, spec
+from snakeval.registry import checks, lock, schema, selection, spec
 from snakeval.registry.content import Contents
 from snakeval.registry.files import read_yaml
 from snakeval.registry.names import OtherNames
@@ -45,6 +45,7 @@ class _Loader:
         self._errors: list[SnakevalError] = []
         self._places: dict[tuple[str, str], str] = {}  # (kind, name) → file and key of the entry
         self._contents = Contents(root, root / "results" / ".hashes.json")
+        self._lock = self._read_lock()
 
     def run(self) -> Run:
         """Return the run, or raise all errors at once."""
@@ -186,6 +187,13 @@ class _Loader:
             return pairs, []
         return fitting, left_out
 
+    def _read_lock(self) -> lock.Lock:
+        try:
+            return lock.read(self._root)
+        except SnakevalError as error:
+            self._errors.append(error)
+            return lock.Lock({})
+
     def _stop_on_errors(self) -> None:
         if self._errors:
             raise ConfigError({str(error): error for error in self._errors}.values())
@@ -291,6 +299,7 @@ class _Loader:
         try:
             for part in ("source", "tokenizer"):
                 if entry[part] is not None:
+                    entry[part] = self._lock.pinned(entry[part], "models")
                     identity[part] = self._contents.identity(entry[part], f"{where}.{part}.path")
             if entry["chat_template"] is not None:
                 identity["chat_template"] = self._contents.content(
@@ -307,6 +316,10 @@ class _Loader:
     ) -> None:
         """Check a dataset and add what it is made from."""
         self._errors += checks.dataset(entry, where)
+        for block in (entry, *spec.further_tables(entry).values()):
+            block["sources"] = [
+                self._lock.pinned(source, "datasets") for source in block["sources"]
+            ]
         try:
             images = tasks.IMAGE in entry["fields"]
             sources, own = self._sources(

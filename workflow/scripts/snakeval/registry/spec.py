@@ -183,7 +183,7 @@ def _tokenizer_class(model: Entry) -> dict[str, str]:
     return {} if name is None else {"tokenizer_class": name}
 
 
-def further_tables(dataset: Entry) -> dict[str, Entry]:
+def further_tables(dataset: Entry) -> dict[str, Any]:
     """Return the blocks of a dataset that bring rows besides its own: name → `{sources, …}`."""
     shots = dataset["shots"]
     return {**dataset["join"], **({shots["name"]: shots} if shots else {})}
