@@ -2,6 +2,7 @@
 #
 #   snakemake --cores 1 --resources gpu=1        everything that is missing (add -n to see what and why)
 #   snakemake oracle --cores 1 --config datasets=…  do reference answers score 1, and wrong ones not?
+#   snakemake benchmark --cores 1 --resources gpu=1 --config models=…   how fast the models answer
 #   snakemake redo --cores 1 --config models=…   drop pairs, so that the next run makes them anew
 #   snakemake lock --cores 1 --config models=…   write down which commits they are at; later runs take these
 #
@@ -9,6 +10,7 @@
 # results/engines (temporary), results/journal  one engine start per model     rules/generate.smk
 # results/pairs/{model}/{dataset}/{key}         predictions, verdicts, scores  rules/generate.smk, judge.smk, score.smk
 # results/oracle                                checks of datasets             rules/oracle.smk
+# results/benchmarks                            speed of models                rules/benchmark.smk
 # results/summary, reports                      tables and the report          rules/report.smk
 #
 # {key}, {source}, {judging} and {scorer} are fingerprints of what a file depends on: if it exists, it is right.
@@ -24,6 +26,7 @@ include: "workflow/rules/judge.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/oracle.smk"
+include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/redo.smk"
 include: "workflow/rules/lock.smk"
 

@@ -684,6 +684,9 @@ class TestSelection:
             "judge_max_tokens": 2048,
             "data_dir": None,
             "sandbox": {"unsafe_no_isolation": False, "libraries": None},
+            "benchmark_streams": [1, 8, 64, 256],
+            "benchmark_prompt_tokens": 256,
+            "benchmark_answer_tokens": 256,
             "report": {},
         }
 

@@ -261,6 +261,24 @@ def test_undisturbed_runs_are_equal_to_the_byte(finished: Shipped) -> None:
     assert [finished.one(name).read_bytes() for name in results] == before
 
 
+def test_the_benchmark_measures_answers_of_exact_lengths(finished: Shipped) -> None:
+    lengths = ("benchmark_prompt_tokens=32", "benchmark_answer_tokens=16")
+    outcome = finished.run("benchmark", "--config", "benchmark_streams=1,4", *lengths)
+    outcome.only(measure_model=1, benchmark=1)
+    [path] = finished.folder.glob(f"results/benchmarks/{MODEL}/*.json")
+    record = json.loads(path.read_text())
+    assert record["weights_bytes"] > 0
+    assert record["seconds"]["start"] > 0
+    alone, four = record["points"]
+    assert (alone["output_tokens"], four["output_tokens"]) == (4 * 16, 8 * 16)
+    for point in (alone, four):
+        assert 0 < point["first_token_s"]["median"] <= point["first_token_s"]["p95"]
+        assert 0 < point["next_token_s"]["median"] <= point["next_token_s"]["p95"]
+        # No stream can be faster than its own tokens follow each other.
+        fastest = point["streams"] / point["next_token_s"]["median"]
+        assert 0 < point["output_tokens_per_s"] < 2 * fastest
+
+
 def test_an_engine_that_cannot_start_says_why(finished: Shipped) -> None:
     override = finished.override({"models": {MODEL: {"engine_arguments": {"kv_cache_dtype": "x"}}}})
     before = finished.files("results/[jp][oa]*/**/*")

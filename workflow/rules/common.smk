@@ -19,6 +19,7 @@ localrules:
     summarize,
     report,
     oracle,
+    benchmark,
     redo,
     lock,
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,14 +164,21 @@ def run_job(
         write_json(status_path, {"model": model, "log": str(log_path), "pairs": pairs})
 
 
-def _answer(run: Run, model: str, work: Sequence[Work], log_path: Path, stopping: Stopping) -> None:
-    entry = run.entry(model)
-    fetched = read_json(run.model_status(model))
-    if fetched["status"] != "ok":
-        for item in work:
-            item.reason = str(fetched["reason"])
-        return
-    device = gpu.device()
+def engine_settings(
+    run: Run, model: str, fetched: Mapping[str, Any], images: bool = False
+) -> EngineSettings:
+    """Return what a model's engine starts with on this machine.
+
+    Args:
+        run: the resolved run.
+        model: the model.
+        fetched: its status, `{path, tokenizer_path, …}`.
+        images: whether any request will show an image.
+
+    Raises:
+        EngineError: this machine has no GPU for it, or its context is longer than the model's own.
+    """
+    entry, device = run.entry(model), gpu.device()
     if device == "cpu" and not entry["runs_on_cpu"]:
         raise EngineError(
             f"model {model}",
@@ -180,20 +187,31 @@ def _answer(run: Run, model: str, work: Sequence[Work], log_path: Path, stopping
             "Run it on a GPU machine, or set runs_on_cpu: true in config/models.yaml if you want to wait.",
         )
     check_context(model, entry, Path(fetched["path"]))
-
-    from snakeval import prompts
-
-    tokenizer = prompts.load_tokenizer(fetched["tokenizer_path"], entry)
-    settings = EngineSettings(
+    return EngineSettings(
         model_path=fetched["path"],
         tokenizer_path=fetched["tokenizer_path"],
         model=entry,
         seed=run.settings["seed"],
         device=device,
-        images=any(tasks.IMAGE in run.datasets[item.pair.dataset]["fields"] for item in work),
+        images=images,
     )
+
+
+def _answer(run: Run, model: str, work: Sequence[Work], log_path: Path, stopping: Stopping) -> None:
+    entry = run.entry(model)
+    fetched = read_json(run.model_status(model))
+    if fetched["status"] != "ok":
+        for item in work:
+            item.reason = str(fetched["reason"])
+        return
+    images = any(tasks.IMAGE in run.datasets[item.pair.dataset]["fields"] for item in work)
+    settings = engine_settings(run, model, fetched, images)
+
+    from snakeval import prompts
+
+    tokenizer = prompts.load_tokenizer(fetched["tokenizer_path"], entry)
     with ExitStack() as stack:
-        names = stack.enter_context(gpu.reserve(entry["gpus"], model)) if device == "cuda" else []
+        names = stack.enter_context(gpu.reserved(entry["gpus"], model, settings.device))
         engines = stack.enter_context(Engines(settings, log_path, model, names, stopping))
         if any(item.is_new() for item in work):
             engines.start()  # let it load while the prompts are rendered

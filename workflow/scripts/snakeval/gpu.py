@@ -72,6 +72,16 @@ def reserve(count: int, model: str) -> Iterator[list[str]]:
             os.close(descriptor)
 
 
+@contextmanager
+def reserved(count: int, model: str, device: str) -> Iterator[list[str]]:
+    """Hold the GPUs that an engine on `device` needs, as `reserve` does; none on a CPU."""
+    if device != "cuda":
+        yield []
+        return
+    with reserve(count, model) as names:
+        yield names
+
+
 def _lock_free(names: list[str], count: int, model: str) -> dict[str, int]:
     told = False
     while True:

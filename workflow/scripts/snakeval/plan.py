@@ -27,7 +27,7 @@ METRICS, PREDICTIONS, VERDICTS = "metrics.json", "predictions.jsonl", "verdicts.
 SUMMARY = Path("results/summary/provenance.json")
 REPORT = Path("reports/index.html")
 RUNNING = Path("results/.running")
-OTHER_TARGETS = frozenset({"lock", "oracle", "redo"})  # they make no pairs
+OTHER_TARGETS = frozenset({"benchmark", "lock", "oracle", "redo"})  # they make no pairs
 PROCESS_VARIABLE = "SNAKEVAL_WORKFLOW_PID"
 
 
@@ -90,6 +90,12 @@ class Plan:
         self.missing_oracles = only(
             [path.stem for path in oracles if not (root / path).exists()],
             [path.stem for path in oracles],
+        )
+        benchmarks = [run.benchmark(model) for model in run.models]
+        self.benchmarks = list(map(str, benchmarks))
+        self.missing_benchmarks = only(
+            [path.stem for path in benchmarks if not (root / path).exists()],
+            [path.stem for path in benchmarks],
         )
         self.scores = [f"{pair.score_folder()}/{METRICS}" for pair in run.pairs]
         summary = (root / SUMMARY).exists()
@@ -154,6 +160,10 @@ class Plan:
             "predictions": str(pair.folder() / PREDICTIONS),
         }
         return files | ({"verdicts": str(pair.verdict_folder() / VERDICTS)} if pair.judging else {})
+
+    def model(self, wildcards: Any) -> str:
+        """Return the status of a fetched model."""
+        return str(self.run.model_status(wildcards.model))
 
     def samples(self, wildcards: Any) -> str:
         """Return a dataset's normalised samples."""

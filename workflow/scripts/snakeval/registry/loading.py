@@ -404,6 +404,8 @@ def _assembled(
     versions = {name: tasks.get(entry["task"]).version for name, entry in datasets.items()}
     for name, entry in datasets.items():
         entry["oracle_id"] = spec.oracle(entry, versions[name], settings["limit"])
+    for entry in models.values():
+        entry["benchmark_id"] = spec.benchmark(entry, settings)
     run = Run(models, datasets, (), settings, judges=judges)
     per_engine = settings["pairs_per_engine"] or len(pairs)
     counts: Counter[str] = Counter()

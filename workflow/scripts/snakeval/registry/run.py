@@ -184,6 +184,10 @@ class Run:
         """Return the oracle's record of a dataset, below the working directory."""
         return Path("results", "oracle", dataset, f"{self.datasets[dataset]['oracle_id']}.json")
 
+    def benchmark(self, model: str) -> Path:
+        """Return the record of a model's speed, below the working directory."""
+        return Path("results", "benchmarks", model, f"{self.models[model]['benchmark_id']}.json")
+
     def to_json(self) -> dict[str, Any]:
         """Return the run as one JSON record."""
         return {

@@ -12,7 +12,8 @@ from snakeval.errors import SnakevalError, near
 GIVEN = "--config/--configfile"
 SHIPPED = "config/config.yaml"
 JUDGING = ("judge", "judge_baseline", "judge_repeats", "judge_max_tokens")
-SETTINGS = ("optional_datasets", "limit", "repeats", "seed", "pairs_per_engine", *JUDGING)
+SPEED = ("benchmark_streams", "benchmark_prompt_tokens", "benchmark_answer_tokens")
+SETTINGS = ("optional_datasets", "limit", "repeats", "seed", "pairs_per_engine", *JUDGING, *SPEED)
 NAMES = ("categories", "models", "datasets", "exclude_models", "exclude_datasets")
 KINDS = ("models", "datasets", "categories")
 REST = ("data_dir", "sandbox", "report")
@@ -63,6 +64,10 @@ def _plain(key: Any, value: Any) -> Any:
             return names or value
         if isinstance(value, list | tuple):
             return [str(name) if isinstance(name, int) else name for name in value]
+    if key == "benchmark_streams":
+        parts = value.split(",") if isinstance(value, str) else value
+        parts = parts if isinstance(parts, list | tuple) else [parts]
+        return [_plain("limit", part) for part in parts]
     if key in SETTINGS and isinstance(value, str):
         if re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
             return int(value)

@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from snakeval.records import fingerprint
+from snakeval.registry.selection import SPEED
 
 # Raised whenever rows are normalised, prompts rendered, requests made or answers read in another way.
 GENERATOR_VERSION = 1
 # Raised whenever thoughts are taken off, states are told or numbers are put together in another way.
 SCORING_VERSION = 2
+
+# Raised whenever speed is measured in another way.
+BENCHMARK_VERSION = 1
 
 Entry = Mapping[str, Any]
 
@@ -167,6 +171,18 @@ def oracle(dataset: Entry, task_version: int, limit: int | None) -> str:
             "version": [SCORING_VERSION, task_version],
             "limit": limit,
             **{name: dataset[name] for name in names},
+        }
+    )
+
+
+def benchmark(model: Entry, settings: Entry) -> str:
+    """Return the fingerprint of what a model's speed depends on, the machine apart."""
+    return fingerprint(
+        {
+            "version": BENCHMARK_VERSION,
+            "model": model_part(model),
+            "engine_limits": model["engine_limits"],
+            "asked": [settings[name] for name in SPEED],
         }
     )
 
