@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from coding_problems import Problems
 from snakeval import registry, tasks
 from snakeval.records import Prediction, Sample
 from snakeval.sandbox import Check, Program, Sandbox
@@ -14,11 +13,7 @@ from snakeval.scoring import score_pair
 
 ROOT = Path(__file__).parents[2]
 NAME = "advanced_coding_sample"
-
-
-def rows(folder: Path) -> list[Any]:
-    files = sorted((folder / NAME).glob("*.yaml"))
-    return [yaml.load(file.read_text(), yaml.CSafeLoader) for file in files]
+PROBLEMS = Problems(NAME)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +24,7 @@ def run() -> registry.Run:
 @pytest.fixture(scope="module")
 def samples(run: registry.Run) -> list[Sample]:
     task, fields = tasks.get("code_generation"), run.datasets[NAME]["fields"]
-    found = [row for topic in rows(ROOT / "config" / "data") for row in topic]
-    return [task.normalise(row, fields, row["task_id"]) for row in found]
+    return [task.normalise(row, fields, row["task_id"]) for row in PROBLEMS.all_rows()]
 
 
 def states(run: registry.Run, samples: list[Sample], programs: dict[str, str]) -> dict[str, str]:
@@ -60,10 +54,12 @@ def test_every_reference_is_correct(run: registry.Run, samples: list[Sample]) ->
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_no_wrong_program_is_correct(run: registry.Run, samples: list[Sample], number: int) -> None:
-    wrong = {name: p for topic in rows(ROOT / "tests" / "data") for name, p in topic.items()}
-    found = states(
-        run, samples, {name: programs[number]["program"] for name, programs in wrong.items()}
-    )
+    wrong = {
+        name: programs[number]["program"]
+        for topic in PROBLEMS.topics
+        for name, programs in PROBLEMS.wrong_programs(topic).items()
+    }
+    found = states(run, samples, wrong)
     assert set(found.values()) == {"wrong"}, found
 
 
