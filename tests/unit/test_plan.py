@@ -30,7 +30,12 @@ def make_run(models: int = 2, datasets: int = 2, per_engine: int = 100) -> Run:
     ]
     return Run(
         models={
-            f"m{m}": {"source_id": fingerprint(["m", m]), "gpus": m + 1} for m in range(models)
+            f"m{m}": {
+                "source_id": fingerprint(["m", m]),
+                "benchmark_id": fingerprint(["speed", m]),
+                "gpus": m + 1,
+            }
+            for m in range(models)
         },
         datasets={
             name: {"source_id": fingerprint(name), "oracle_id": fingerprint(["oracle", name])}
