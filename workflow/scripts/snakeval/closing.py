@@ -93,13 +93,8 @@ def _failure(
         return "score", _last_error(root / log, since) or "not run", log
     sources = {"fetch_model": pair.model, "fetch_dataset": pair.dataset}
     for stage, name in sources.items():
-        status = fetched[stage][name]
-        path = run.model_status(name) if stage == "fetch_model" else run.dataset_status(name)
-        log = LOGS / stage / f"{name}.{path.stem}.log"
-        if status.get("status") == "failed":
-            return stage, str(status["reason"]), log
-        if not status and (reason := _last_error(root / log, since)):
-            return stage, reason, log
+        if found := _not_fetched(run, stage, name, fetched[stage][name], root, since):
+            return found
     mine = engine.get("pairs", {}).get(pair.dataset, {})
     if mine.get("status") == "failed":
         return "generate", str(mine["reason"]), Path(engine["log"])
@@ -108,6 +103,19 @@ def _failure(
         return "predictions", _last_error(root / log, since) or "not run", log
     log = LOGS / "generate" / f"{pair.model}.{pair.part}.log"
     return "generate", _last_error(root / log, since) or "not run", log
+
+
+def _not_fetched(
+    run: Run, stage: str, name: str, status: dict[str, Any], root: Path, since: float
+) -> tuple[str, str, Path] | None:
+    """Return stage, reason and log of a model or dataset that could not be had; None where it could."""
+    path = run.model_status(name) if stage == "fetch_model" else run.dataset_status(name)
+    log = LOGS / stage / f"{name}.{path.stem}.log"
+    if status.get("status") == "failed":
+        return stage, str(status["reason"]), log
+    if not status and (reason := _last_error(root / log, since)):
+        return stage, reason, log
+    return None
 
 
 def _no_verdicts(
@@ -120,11 +128,8 @@ def _no_verdicts(
 ) -> tuple[str, str, Path]:
     """Return stage, reason and log of a pair with answers that the judge gave no verdicts on."""
     (judge,) = run.judges
-    log = LOGS / "fetch_model" / f"{judge}.{run.model_status(judge).stem}.log"
-    if fetched[judge].get("status") == "failed":
-        return "fetch_model", str(fetched[judge]["reason"]), log
-    if not fetched[judge] and (reason := _last_error(root / log, since)):
-        return "fetch_model", reason, log
+    if found := _not_fetched(run, "fetch_model", judge, fetched[judge], root, since):
+        return found
     mine = engine.get("pairs", {}).get(work_name(pair), {})
     if mine.get("status") == "failed":
         return "judge", str(mine["reason"]), Path(engine["log"])

@@ -73,30 +73,14 @@ class Plan:
             [pair.judging for pair in run.pairs if pair.judging],
         )
         self.missing_scores = only([pair.key for pair in unscored], keys)
-        self.missing_models = only(
-            [path.stem for path in models if not (root / path).exists()],
-            [path.stem for path in models],
-        )
-        self.missing_datasets = only(
-            [
-                path.stem
-                for path in samples
-                if not ((root / path).exists() and (root / path.with_suffix(".json")).exists())
-            ],
-            [path.stem for path in samples],
-        )
+        self.missing_models = _only_missing(models, root)
+        self.missing_datasets = _only_missing(samples, root, ".json")
         oracles = [run.oracle(dataset) for dataset in run.datasets]
         self.oracles = list(map(str, oracles))
-        self.missing_oracles = only(
-            [path.stem for path in oracles if not (root / path).exists()],
-            [path.stem for path in oracles],
-        )
+        self.missing_oracles = _only_missing(oracles, root)
         benchmarks = [run.benchmark(model) for model in run.models]
         self.benchmarks = list(map(str, benchmarks))
-        self.missing_benchmarks = only(
-            [path.stem for path in benchmarks if not (root / path).exists()],
-            [path.stem for path in benchmarks],
-        )
+        self.missing_benchmarks = _only_missing(benchmarks, root)
         self.scores = [f"{pair.score_folder()}/{METRICS}" for pair in run.pairs]
         summary = (root / SUMMARY).exists()
         self.pair_files = [
@@ -224,6 +208,22 @@ def _asked_for(pair: Pair, lacking: Missing, summary: bool) -> Iterator[str]:
         yield predictions[0]
     if verdicts and not (scores and f"{pair.verdict_folder()}/{VERDICTS}" in verdicts):
         yield verdicts[0]
+
+
+def _only_missing(paths: Collection[Path], root: Path, beside: str = "") -> str:
+    """Return a regular expression that admits the names of the files that are not there.
+
+    Args:
+        paths: the files, named by hexadecimal digits.
+        root: the working directory.
+        beside: the ending of another file that must be there too; "" for none.
+    """
+    lacking = [
+        path.stem
+        for path in paths
+        if not (root / path).exists() or (beside and not (root / path.with_suffix(beside)).exists())
+    ]
+    return only(lacking, [path.stem for path in paths])
 
 
 def only(wanted: Collection[str], known: Collection[str]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from snakeval.errors import StorageError
 from snakeval.records import Prediction, Prompt, Score, read_json
+from snakeval.registry.lock import COMMIT
 from snakeval.registry.protocol import Protocol, differences, protocol
 from snakeval.reporting import figures
 from snakeval.reporting.formats import MISSING, amount, count, gibibytes, joules, percent, seconds
@@ -28,7 +29,6 @@ PAGE_CHARACTERS = 8_000_000  # of samples in one page; what is escaped may take 
 FIELD_CHARACTERS = 12_000  # of one prompt, completion or program
 SMALL_N = 100  # below it a 95 % interval is more than about 16 points wide
 NOTABLE_SHARE = 0.05  # of answers that were cut off or not understood
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
