@@ -4,6 +4,7 @@
 # make check  the cheap checks alone: format, lint, types
 # make bench  measure speed; prints tables and writes results/bench/*.json
 # make docs   docs/datasets.md and docs/models.md from the registry
+# make quantizer   llm-compressor into .quantizer; Snakemake does that by itself where it has a network
 # make libraries   what BigCodeBench's programs import, into .libraries; then --config sandbox="{libraries: .libraries}"
 #
 # ARGS go to snakemake:  make run ARGS="--config models=mine datasets=humaneval"
@@ -17,7 +18,7 @@ BIN := .venv/bin
 ENVIRONMENT := .venv/installed-$(PLATFORM)
 SNAKEMAKE = $(BIN)/snakemake --cores 1 --resources gpu=1
 
-.PHONY: run smoke test check bench docs libraries
+.PHONY: run smoke test check bench docs libraries quantizer
 
 run: $(ENVIRONMENT)
 	@$(BIN)/python workflow/scripts/unlock.py
@@ -28,7 +29,7 @@ smoke:
 	@$(MAKE) --no-print-directory run ARGS="--config limit=5 $(ARGS)"
 
 test: $(ENVIRONMENT)-tests check
-	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
 check: $(ENVIRONMENT)-tests
 	$(BIN)/ruff format --check .
@@ -42,6 +43,9 @@ bench: $(ENVIRONMENT)-bench
 
 docs: $(ENVIRONMENT)
 	$(BIN)/python workflow/scripts/docs_pages.py
+
+quantizer: $(ENVIRONMENT)
+	$(BIN)/python workflow/scripts/quantizer.py
 
 libraries: .libraries/installed
 

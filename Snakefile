@@ -1,12 +1,14 @@
 # snakeval: which language model answers which benchmark, and how well.
 #
 #   snakemake --cores 1 --resources gpu=1        everything that is missing (add -n to see what and why)
+#   snakemake preflight --cores 1 --config …        access, disk, memory, tokens, time and energy, before anything starts
 #   snakemake oracle --cores 1 --config datasets=…  do reference answers score 1, and wrong ones not?
 #   snakemake benchmark --cores 1 --resources gpu=1 --config models=…   how fast the models answer
 #   snakemake redo --cores 1 --config models=…   drop pairs, so that the next run makes them anew
 #   snakemake lock --cores 1 --config models=…   write down which commits they are at; later runs take these
+#   snakemake quantize --cores 1 --config models=…   make the models that are quantized here
 #
-# results/datasets, results/models             what was fetched               rules/fetch.smk
+# results/datasets, results/models             what was fetched or quantized  rules/fetch.smk, quantize.smk
 # results/engines (temporary), results/journal  one engine start per model     rules/generate.smk
 # results/pairs/{model}/{dataset}/{key}         predictions, verdicts, scores  rules/generate.smk, judge.smk, score.smk
 # results/oracle                                checks of datasets             rules/oracle.smk
@@ -29,6 +31,8 @@ include: "workflow/rules/oracle.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/redo.smk"
 include: "workflow/rules/lock.smk"
+include: "workflow/rules/preflight.smk"
+include: "workflow/rules/quantize.smk"
 
 
 rule all:

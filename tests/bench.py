@@ -222,6 +222,8 @@ def finish(folder: Path) -> None:
             (
                 "leaderboard.csv",
                 "performance.csv",
+                "models.csv",
+                "comparisons.csv",
                 "samples.parquet",
                 "provenance.json",
                 "failures.json",

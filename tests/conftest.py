@@ -1,8 +1,15 @@
-"""What tests have counted is shown at the end of every run."""
+"""What tests have counted is shown at the end of every run; what starts an engine does so in one worker."""
 
 from __future__ import annotations
 
 import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file of tests/vllm together: what its tests share takes a minute to make."""
+    for item in items:
+        if item.path.parent.name == "vllm":
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

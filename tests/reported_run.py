@@ -71,19 +71,34 @@ def make_run(
             root / run.dataset_status(dataset),
             {"status": "ok", "reason": None, "revision": "d" * 40, "sha256": "e" * 64},
         )
+    answered = {}
     for pair in run.pairs:
         count = samples or DATASETS[pair.dataset][1]
-        answers = list(_answers(pair, count, repeats, on_gpu))
-        for answer in answers:
+        answered[pair] = list(_answers(pair, count, repeats, on_gpu))
+        for answer in answered[pair]:
             change(answer)
-        write_pair(root, run, pair, answers, on_gpu)
+    for pair, answers in answered.items():
+        together = sum(
+            stream_s(its) for other, its in answered.items() if other.model == pair.model
+        )
+        write_pair(root, run, pair, answers, on_gpu, together)
     return run
 
 
+def stream_s(answers: Sequence[dict[str, Any]]) -> float:
+    """Return the latencies of answers together."""
+    return sum(answer["latency_s"] or 0.0 for answer in answers)
+
+
 def write_pair(
-    root: Path, run: Run, pair: Pair, answers: Sequence[dict[str, Any]], on_gpu: bool = True
+    root: Path,
+    run: Run,
+    pair: Pair,
+    answers: Sequence[dict[str, Any]],
+    on_gpu: bool = True,
+    together: float | None = None,
 ) -> None:
-    """Write all files of a pair."""
+    """Write all files of a pair; `together` are the stream-seconds of its engine, None: the pair's alone."""
 
     def rows(*names: str) -> list[dict[str, Any]]:
         chosen = ("id", "repeat", *names)
@@ -94,7 +109,7 @@ def write_pair(
     write_jsonl(folder / "predictions.jsonl", rows("completion", "finish_reason", "error", *tokens))
     write_jsonl(folder / "prompts.jsonl", rows("text", "token_ids"))
     write_jsonl(folder / "timings.jsonl", rows("latency_s", "ttft_s"))
-    write_json(folder / "meta.json", _meta(run, pair, answers, on_gpu))
+    write_json(folder / "meta.json", _meta(run, pair, answers, on_gpu, together))
     write_jsonl(scores / "scores.jsonl", rows("state", "value", "answer", "target", "detail"))
     write_jsonl(scores / "timings.jsonl", rows())
     write_json(scores / "metrics.json", _metrics(answers))
@@ -117,7 +132,8 @@ def _model(slug: str) -> dict[str, Any]:
         "licence": "Apache-2.0",
     }
     identity = {"source": source, "tokenizer": None, "chat_template": None}
-    return schema.filled(entry, "model") | {"source_id": "50" * 6, "identity": identity}
+    made = {"source_id": "50" * 6, "benchmark_id": "be" * 6, "identity": identity}
+    return schema.filled(entry, "model") | made
 
 
 def _dataset(slug: str) -> dict[str, Any]:
@@ -193,11 +209,25 @@ def _answer(
     }
 
 
-def _meta(run: Run, pair: Pair, answers: Sequence[dict[str, Any]], on_gpu: bool) -> dict[str, Any]:
+def _meta(
+    run: Run,
+    pair: Pair,
+    answers: Sequence[dict[str, Any]],
+    on_gpu: bool,
+    together: float | None,
+) -> dict[str, Any]:
     everything = sum(DATASETS[dataset][1] for dataset in run.datasets) * 180
-    start = {
+    power = {"utilization_percent": 93.5, "power_w": 612.0, "peak_power_w": 688.4}
+    start: dict[str, Any] = {
         "session": f"20260807T101{list(run.models).index(pair.model)}12-4711-1",
+        "start_s": 71.0,
         "generate_s": everything / RATE[pair.model],
+        "stream_s": stream_s(answers) if together is None else together,
+        "peak_bytes": 71 * 2**30 if on_gpu else None,
+        "gpu": GPU if on_gpu else None,
+        "start_joules": 8_400.0 if on_gpu else None,
+        "joules": 15_300.0 if on_gpu else None,
+        **(power if on_gpu else dict.fromkeys(power)),
     }
     return {
         "spec": {},
@@ -225,7 +255,8 @@ def _meta(run: Run, pair: Pair, answers: Sequence[dict[str, Any]], on_gpu: bool)
             "weights_bytes": 5 * 2**30,
             "kv_cache_tokens": 412_000,
         },
-        "joules": 15_300.0 if on_gpu else None,
+        **{name: start[name] for name in (*power, "joules")},
+        "stream_s": {start["session"]: stream_s(answers)},
         "engine_starts": [start],
     }
 

@@ -38,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     run = make_run(root, change=hostile)
     run.models["large"]["prompt_style"] = "completion"  # another protocol than the others'
+    run.models["medium"]["base_model"] = run.models["large"]["base_model"] = "tiny"
     run.datasets["humaneval"]["about"]["published"] = [
         {
             **{"model": f"Model {score}", "score": score, "protocol": "chat", "source": "a card"},

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snakeval.answering import check_context, request_hash
+from snakeval.answering import request_hash
+from snakeval.checkpoint import check
 from snakeval.engine import vllm_log
 from snakeval.errors import EngineError
 from snakeval.generation import Generation, generate, sampling_parameters
@@ -52,6 +53,7 @@ def test_everything_an_answer_depends_on_is_in_the_hash(
 
 def model(**sampling: float) -> dict[str, Any]:
     return {
+        "endpoint": None,
         "prompt_style": "chat",
         "sampling": {"temperature": 0.0, "top_p": 1.0} | sampling,
         "thinking_tokens": None,
@@ -120,33 +122,60 @@ def test_sampled_requests_have_seeds_of_their_own() -> None:
 )
 def test_a_context_longer_than_the_model_is_refused(tmp_path: Path, config: dict[str, Any]) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
-    check_context("m", {"max_model_len": 512, "engine_arguments": {}}, tmp_path)
-    check_context(
-        "m", {"max_model_len": 999, "engine_arguments": {"hf_overrides": {"x": 1}}}, tmp_path
-    )
+    check("m", {"max_model_len": 512, "engine_arguments": {}}, tmp_path)
+    check("m", {"max_model_len": 999, "engine_arguments": {"hf_overrides": {"x": 1}}}, tmp_path)
     with pytest.raises(
         EngineError, match=r"model m: max_model_len: got 513; expected at most 512 tokens"
     ):
-        check_context("m", {"max_model_len": 513, "engine_arguments": {}}, tmp_path)
+        check("m", {"max_model_len": 513, "engine_arguments": {}}, tmp_path)
+
+
+FIRST_START = """\
+(EngineCore pid=1) INFO core.py:116 Initializing a V1 LLM engine (v0.26.0) with config: …
+(EngineCore pid=1) INFO auto_awq.py:473 Using MacheteLinearKernel for AutoAWQMarlinLinearMethod
+(EngineCore pid=1) INFO model_runner.py:305 Model loading took 5.82 GiB and 2.684339 seconds
+(EngineCore pid=1) INFO backends.py:1155 Dynamo bytecode transform time: 12.63 s
+(EngineCore pid=1) INFO decorators.py:708 saved AOT compiled function to /cache/model
+(EngineCore pid=1) INFO monitor.py:53 torch.compile took 42.66 s in total
+(EngineCore pid=1) INFO monitor.py:81 Initial profiling/warmup run took 0.82 s
+(EngineCore pid=1) INFO model_runner.py:747 Graph capturing finished in 6 secs, took 0.63 GiB
+(EngineCore pid=1) INFO core.py:340 init engine (profile, create kv cache, warmup model) took 69.80 s (compilation: …)
+"""
+SECOND_START = (
+    FIRST_START.replace("saved AOT compiled function to", "Directly load AOT compilation from path")
+    .replace("42.66", "10.06")
+    .replace("69.80", "19.28")
+)
 
 
 def test_what_vllm_says_in_its_log(tmp_path: Path) -> None:
-    """Lines as vLLM 0.26 prints them on a GPU."""
+    """Lines as vLLM 0.26 printed them on a GPU."""
     log = tmp_path / "log"
-    log.write_text(
-        "(EngineCore pid=1) INFO gpu_model_runner.py:1 Model loading took 5.82 GiB memory and 3.204 seconds\n"
-        "(EngineCore pid=1) INFO monitor.py:2 torch.compile took 43.91 s in total\n"
-        "(EngineCore pid=1) INFO awq.py:1 Using MacheteLinearKernel for AWQMarlinLinearMethod\n"
-    )
+    log.write_text(FIRST_START)
     facts = vllm_log.read(log)
     assert facts["weights_bytes"] == int(5.82 * 2**30)
-    assert (facts["load_s"], facts["compile_s"]) == (3.204, 43.91)
-    assert facts["kernels"] == ["MacheteLinearKernel for AWQMarlinLinearMethod"]
+    assert facts["kernels"] == ["MacheteLinearKernel for AutoAWQMarlinLinearMethod"]
+    assert [facts[name] for name in vllm_log.SECONDS] == [2.684339, 42.66, None, 0.82, 6.0, 69.8]
+
+
+def test_graphs_that_were_compiled_before_are_not_compiled(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(FIRST_START + SECOND_START)
+    facts = vllm_log.read(log)
+    assert [facts[name] for name in vllm_log.SECONDS] == [2.684339, 0.0, 10.06, 0.82, 6.0, 19.28]
+
+
+def test_the_kernel_of_packed_weights_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    line = "CPUWNA16LinearKernel for CompressedTensorsWNA16"
+    log.write_text(FIRST_START.replace("MacheteLinearKernel for AutoAWQMarlinLinearMethod", line))
+    assert vllm_log.read(log)["kernels"] == [line]
 
 
 def test_a_log_that_says_nothing_gives_nulls(tmp_path: Path) -> None:
     facts = vllm_log.read(tmp_path / "none")
-    assert facts == {"weights_bytes": None, "load_s": None, "compile_s": None, "kernels": []}
+    nothing = dict.fromkeys(("weights_bytes", *vllm_log.SECONDS))
+    assert facts == nothing | {"kernels": []}
 
 
 def test_why_a_model_could_not_be_fetched_is_said_once(

@@ -34,6 +34,7 @@ def make_run(models: int = 2, datasets: int = 2, per_engine: int = 100) -> Run:
                 "source_id": fingerprint(["m", m]),
                 "benchmark_id": fingerprint(["speed", m]),
                 "gpus": m + 1,
+                "engine_arguments": {},
             }
             for m in range(models)
         },
@@ -255,7 +256,7 @@ class TestLeftOvers:
 
 class TestStart:
     def workflow(self, root: Path) -> SimpleNamespace:
-        return SimpleNamespace(basedir=str(root), is_main_process=False)
+        return SimpleNamespace(basedir=str(root), is_main_process=False, global_resources={})
 
     def test_mistakes_are_lines_and_an_exit_code(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -98,11 +98,12 @@ def whole(kind: str, content: Any) -> Callable[[Project], None]:
     return apply
 
 
-SOURCE = "Exactly one of {hub, revision}, {package, file, sha256} or {path}."
+SOURCE = "Exactly one of {hub, revision}, {package, file, sha256}, {path} or {quantize}."
 LENGTH = (
     "Tokens of prompt and answer together, at most the model's own context length "
     "(max_position_embeddings in its config.json)."
 )
+HELD = "Give the weights under source:, or a server that holds them under endpoint:."
 FILE, GIVEN = "config/models.yaml: models.small", "--config/--configfile"
 DATA = "config/datasets.yaml: datasets.problems"
 
@@ -126,7 +127,7 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Project], None], list[str]]] = {
         change("models", "small", max_model_length=10),
         [
             f"{FILE}.max_model_length: got an unknown key; expected a known one. "
-            "Did you mean max_model_len?"
+            "Did you mean max_model_len or base_model?"
         ],
     ),
     "nested unknown key": (
@@ -171,15 +172,27 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Project], None], list[str]]] = {
     ),
     "empty entry": (
         whole("models", MODELS | {"small": None}),
-        [f"{FILE}: got null; expected a mapping."],
+        [f"{FILE}: got null; expected a mapping. {HELD}"],
+    ),
+    "neither weights nor a server": (
+        whole("models", MODELS | {"small": {"max_model_len": 2048}}),
+        [f"{FILE}: got none of them; expected exactly one of source, endpoint. {HELD}"],
+    ),
+    "weights and a server": (
+        change("models", "small", endpoint={"url": "http://localhost:8000/v1", "model": "m"}),
+        [f"{FILE}: got source and endpoint; expected exactly one of source, endpoint. {HELD}"],
     ),
     "two sources in one": (
         change("models", "small", source={"hub": "a/b", "path": "c"}),
-        [f"{FILE}.source: got hub and path; expected exactly one of hub, package, path. {SOURCE}"],
+        [
+            f"{FILE}.source: got hub and path; expected exactly one of hub, package, path, quantize. {SOURCE}"
+        ],
     ),
     "no source": (
         change("models", "small", source={}),
-        [f"{FILE}.source: got none of them; expected exactly one of hub, package, path. {SOURCE}"],
+        [
+            f"{FILE}.source: got none of them; expected exactly one of hub, package, path, quantize. {SOURCE}"
+        ],
     ),
     "text for a source": (
         change("models", "small", source="a/b"),
@@ -478,7 +491,8 @@ WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"run": {"repeats": "-1"}},
         [
             f"{GIVEN}: run.repeats: got -1; expected at least 1. "
-            "Answers for each sample; more than one needs a temperature above 0."
+            "Answers for each sample. Several show how much answers vary: by drawing at a temperature above 0, "
+            "by the engine's own arithmetic at 0."
         ],
     ),
     "unknown setting": (
@@ -677,6 +691,7 @@ class TestSelection:
             "limit": None,
             "repeats": 1,
             "seed": 0,
+            "deterministic": False,
             "pairs_per_engine": None,
             "judge": None,
             "judge_baseline": None,
@@ -687,8 +702,31 @@ class TestSelection:
             "benchmark_streams": [1, 8, 64, 256],
             "benchmark_prompt_tokens": 256,
             "benchmark_answer_tokens": 256,
+            "price_per_gpu_hour": None,
+            "gpu_memory_gb": 80.0,
             "report": {},
         }
+
+    @pytest.mark.parametrize(
+        ("given", "price"),
+        [(2, 2.0), (2.5, 2.5), ("2.5", 2.5), (".5", 0.5), ("0", 0.0), ("null", None)],
+    )
+    def test_a_price_changes_no_key(
+        self, project: Project, given: Any, price: float | None
+    ) -> None:
+        run = project.load(price_per_gpu_hour=given)
+        assert run.settings["price_per_gpu_hour"] == price
+        without = project.load()
+        assert run.pairs == without.pairs
+        assert run.models == without.models  # the keys of benchmarks, too
+
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [(-1, "got -1; expected at least 0"), ("much", "got 'much'; expected a number or null")],
+    )
+    def test_no_price_is_told(self, project: Project, given: Any, says: str) -> None:
+        with pytest.raises(ConfigError, match=f"price_per_gpu_hour: {says}"):
+            project.load(price_per_gpu_hour=given)
 
     def test_given_entries_add_and_replace_keys(self, project: Project) -> None:
         run = project.load(

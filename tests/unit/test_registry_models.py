@@ -32,9 +32,11 @@ DATASETS, GROUPS = read("datasets"), read("categories")
 
 # Tokens of context: max_position_embeddings in the maker's config.json, or the card's where that is less.
 CONTEXT = {
-    "smollm2_135m": 8192,
-    **{"qwen3_8b": 40960, "qwen3_14b": 40960, "qwen3_coder_30b": 262144},
-    **{"deepseek_coder_16b": 163840, "codestral_22b": 32768},
+    **{"smollm2_135m": 8192, "smollm2_135m_awq": 8192},
+    **{"qwen3_8b": 40960, "qwen3_8b_bf16": 40960, "qwen3_14b": 40960, "qwen3_14b_bf16": 40960},
+    **{"qwen3_coder_30b": 262144, "qwen3_coder_30b_bf16": 262144},
+    **{"deepseek_coder_16b": 163840, "deepseek_coder_16b_bf16": 163840},
+    **{"codestral_22b": 32768, "codestral_22b_bf16": 32768},
     **{"qwen25_math_7b": 4096, "wizardmath_70b": 2048, "deepseek_math_7b": 4096},
     **{"biomistral_7b": 2048, "biomedlm_2_7b": 1024, "med42_8b": 8192},
     **{"openscholar_8b": 131072, "galactica_6_7b": 2048, "qwen3_4b_2507": 262144},
@@ -46,7 +48,7 @@ CONTEXT = {
     **{"qwen3_vl_8b": 262144, "mixtral_8x7b": 32768, "qwen3_30b_2507": 262144},
     **{"deepseek_r1_distill_llama_70b": 131072, "deepseek_r1_distill_qwen_32b": 131072},
 }
-GATED = {"codestral_22b", "llama31_8b", "gemma2_9b", "llama33_70b"}
+GATED = {"codestral_22b", "codestral_22b_bf16", "llama31_8b", "gemma2_9b", "llama33_70b"}
 COMPLETION = {"biomistral_7b", "biomedlm_2_7b", "galactica_6_7b"}
 ALWAYS_THINK = {"deepseek_r1_distill_llama_70b", "deepseek_r1_distill_qwen_32b"}
 IMAGES = {"qwen2_vl_7b", "qwen25_vl_7b", "qwen3_vl_8b"}
@@ -66,10 +68,24 @@ REPLACED = {
 }
 
 
-def test_there_are_37_models_and_the_one_for_every_cpu() -> None:
+def test_the_categories_hold_37_models_and_every_cpu_runs_two() -> None:
     assert list(ENTRIES) == list(CONTEXT)
-    assert len(ENTRIES) == 38
-    assert [name for name, entry in ENTRIES.items() if entry["runs_on_cpu"]] == ["smollm2_135m"]
+    members = {model for group in GROUPS.values() for model in group["models"]}
+    assert len(members - {"smollm2_135m"}) == 37
+    small = [name for name, entry in ENTRIES.items() if entry["runs_on_cpu"]]
+    assert small == ["smollm2_135m", "smollm2_135m_awq"]
+
+
+def test_the_coding_specialists_have_the_makers_own_weights_beside_them() -> None:
+    for name in GROUPS["coding_specialists"]["models"]:
+        copy, base = ENTRIES[name], ENTRIES[f"{name}_bf16"]
+        assert copy["base_model"] == f"{name}_bf16"
+        assert base["facts"]["format"] == "bf16"
+        # Asked alike, so that only the weights differ.
+        asked = ("max_model_len", "template_arguments", "chat_template", "sampling", "thinking")
+        assert [copy[key] for key in asked] == [base[key] for key in asked]
+        for fact in ("parameters", "active", "kv_bytes_per_token", "context"):
+            assert copy["facts"][fact] == base["facts"][fact]
 
 
 @pytest.mark.parametrize("name", ENTRIES)
@@ -79,7 +95,8 @@ class TestEntry:
         assert schema.check(entry, "model", "here") == []
         assert all(entry[key] for key in ("title", "licence", "card", "facts"))
         assert entry["card"].startswith("https://huggingface.co/")
-        assert "revision" in entry["source"] or "sha256" in entry["source"]
+        source = entry["source"].get("quantize", {}).get("calibration") or entry["source"]
+        assert "revision" in source or "sha256" in source
 
     def test_its_context_is_the_makers(self, name: str) -> None:
         entry = ENTRIES[name]
@@ -138,7 +155,7 @@ BEFORE = (
 )
 STEPS = "\n\n### Response: Let's think step by step."
 EXPECTED = {
-    "codestral_22b": f"[INST] {QUESTION}[/INST]",
+    **dict.fromkeys(("codestral_22b", "codestral_22b_bf16"), f"[INST] {QUESTION}[/INST]"),
     "mistral_7b": f"[INST] {QUESTION}[/INST]",
     "wizardmath_70b": f"{BEFORE}### Instruction:\n{QUESTION}{STEPS}",
 }
@@ -311,7 +328,9 @@ class TestOtherNames:
         for name in ("PATH", plan.PROCESS_VARIABLE):
             monkeypatch.setenv(name, os.environ.get(name, ""))
         for main, told in ((True, 1), (False, 0)):
-            workflow = SimpleNamespace(basedir=str(project.root), is_main_process=main)
+            workflow = SimpleNamespace(
+                basedir=str(project.root), is_main_process=main, global_resources={}
+            )
             plan.start(workflow, {"models": "big.1,base", "judge": "big.1"})
             error = capsys.readouterr().err
             assert error.count("note: big.1 stands for large, large: it was called so.\n") == told
@@ -435,7 +454,8 @@ class TestLeftOut:
 class TestCategories:
     def test_every_model_is_in_one(self) -> None:
         members = [model for entry in GROUPS.values() for model in entry["models"]]
-        assert set(members) == set(ENTRIES)
+        beside = {name for name in ENTRIES if name.endswith("_bf16")} | {"smollm2_135m_awq"}
+        assert set(members) == set(ENTRIES) - beside
         twice = {model for model, count in Counter(members).items() if count > 1}
         assert twice == {"qwen25_7b", "llama31_8b"}  # beside the guard, for comparison
 
@@ -462,7 +482,25 @@ class TestCategories:
 
     def test_every_run_of_a_category_has_one(self) -> None:
         others = {"config", "models", "datasets", "categories"}
-        assert {path.stem for path in (ROOT / "config").glob("*.yaml")} - others == set(GROUPS)
+        pairs = {"awq_vs_bf16", "coding_specialists_awq_vs_bf16"}
+        found = {path.stem for path in (ROOT / "config").glob("*.yaml")}
+        assert found - others - pairs == set(GROUPS)
+
+    def test_the_ready_made_comparison_runs_each_copy_beside_its_base(self) -> None:
+        name = "coding_specialists_awq_vs_bf16"
+        text = (ROOT / "config" / f"{name}.yaml").read_text("utf-8")
+        run = registry.load(yaml.safe_load(text), ROOT)
+        group = GROUPS["coding_specialists"]
+        copies = {model for model in run.models if run.base_model(model)}
+        assert copies == set(group["models"])
+        assert set(run.models) - copies == {run.base_model(copy) for copy in copies}
+        assert {(pair.model, pair.dataset) for pair in run.pairs} == {
+            (model, dataset) for model in run.models for dataset in group["datasets"]
+        }
+        sizes = {model: ENTRIES[model]["facts"]["weights_gb"] for model in run.models}
+        wide = sum(size for model, size in sizes.items() if model not in copies)
+        assert f"about {sum(sizes.values()):.0f} GB of weights are fetched" in text
+        assert f"{wide:.0f} GB of them in 16 bits" in text
 
     def test_its_datasets_can_be_answered_by_most(self) -> None:
         run = registry.load({"categories": list(GROUPS)}, ROOT)

@@ -173,6 +173,9 @@ def test_a_model_thinks_unless_its_template_is_told_otherwise() -> None:
     assert thinks({"thinking": marks, "template_arguments": {"enable_thinking": True}})
     assert not thinks({"thinking": marks, "template_arguments": {"enable_thinking": False}})
     assert not thinks({"thinking": None, "template_arguments": {}})
+    served = {"endpoint": {"url": "u"}, "thinking": marks, "template_arguments": {}}
+    assert not thinks({**served, "thinking_tokens": None})
+    assert thinks({**served, "thinking_tokens": 4096})
 
 
 def test_many_ids_are_cut_short() -> None:

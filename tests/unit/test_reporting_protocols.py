@@ -56,7 +56,7 @@ def test_results_of_two_protocols_stand_apart(tmp_path: Path) -> None:
     chat = section(html, '<h3 class="way">Chat prompt, 0-shot</h3>', ">Text to continue")
     for there, title in ((True, "Tiny"), (True, "Large"), (False, "Medium")):
         assert (f">{title} " in chat) == there
-    parts = section(markdown, "## HumanEval", "## Before").split("### ")[1:]
+    parts = section(markdown, "## HumanEval", "\n## ").split("### ")[1:]
     assert [part.splitlines()[0] for part in parts] == [
         "Chat prompt, 0-shot",
         "Text to continue, 0-shot",

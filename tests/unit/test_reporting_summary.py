@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from reported_run import make_run, set_sandbox
 from scipy.stats import binomtest
 from snakeval.errors import StorageError
-from snakeval.registry import Pair, Run
+from snakeval.registry import Run
 from snakeval.reporting import Failure, summarize
-from snakeval.reporting.summary import output_rates, percentile
+from snakeval.speed import percentile
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -160,7 +160,7 @@ def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     first = {path.name: path.read_bytes() for path in summary(tmp_path, run).iterdir()}
     second = {path.name: path.read_bytes() for path in summary(tmp_path, run).iterdir()}
     assert first == second
-    assert len(first) == 5
+    assert len(first) == 7
 
 
 def test_provenance_says_how_to_do_it_again(tmp_path: Path) -> None:
@@ -173,26 +173,6 @@ def test_provenance_says_how_to_do_it_again(tmp_path: Path) -> None:
     assert provenance["versions"]["vllm"] == ["0.32.0"]
     assert provenance["first_engine_start"] == "2026-08-07 10:10:12 UTC"
     assert provenance["last_engine_start"] == "2026-08-07 10:11:12 UTC"
-
-
-def test_pairs_of_one_engine_share_their_speed() -> None:
-    def meta(tokens: int, **sessions: float | None) -> dict[str, Any]:
-        starts = [{"session": name, "generate_s": value} for name, value in sessions.items()]
-        return {"tokens": {"completion": tokens}, "engine_starts": starts}
-
-    pairs = [Pair("m", dataset, "0" * 12, "1" * 12, 0) for dataset in "abcd"]
-    other = Pair("other", "a", "0" * 12, "1" * 12, 0)
-    metas = {
-        pairs[0]: meta(100, s1=2.0),
-        pairs[1]: meta(300, s1=2.0, s2=2.0),  # went on after an interruption
-        pairs[2]: meta(50, s3=1.0),
-        pairs[3]: meta(70, s4=None),
-        other: meta(900, s1=9.0),
-    }
-    assert list(output_rates(metas).values()) == [100.0, 100.0, 50.0, None, 100.0]
-    first = next(iter(metas))
-    silent = {**metas, first: {**metas[first], "tokens": {"completion": 0}}}
-    assert output_rates(silent)[first] is None
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 100))

@@ -91,8 +91,8 @@ def test_pages_and_texts_take_one_engine_start(answered: tuple[Workflow, Outcome
     workflow, outcome = answered
     outcome.only(fetch_model=1, fetch_dataset=2, generate=1, predictions=2, score=2)
     events = records(workflow.folder / "results/journal/eyes.engines.jsonl")
-    assert [event["event"] for event in events] == ["start", "end"]
-    assert events[0]["arguments"]["limit_mm_per_prompt"]["image"] == 1
+    assert [event["event"] for event in events] == ["forecast", "start", "end"]
+    assert events[1]["arguments"]["limit_mm_per_prompt"]["image"] == 1
     for prediction in lines(workflow, "predictions", "first").values():
         assert prediction["completion"]
 

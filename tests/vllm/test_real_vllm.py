@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 import yaml
-from workflow_copy import ROOT, Outcome, Workflow
+from workflow_copy import ROOT, Outcome, Workflow, dataset, row
 
 MODEL, DATASET = "smollm2_135m", "humaneval"
 JOURNAL = f"results/journal/{MODEL}/{DATASET}.jsonl"
@@ -259,6 +259,35 @@ def test_undisturbed_runs_are_equal_to_the_byte(finished: Shipped) -> None:
     finished.run(*SIX)
     assert [end["requests"] for end in finished.starts("end")] == [6]  # it was really done again
     assert [finished.one(name).read_bytes() for name in results] == before
+
+
+def test_a_deterministic_answer_depends_on_nothing_beside_it(finished: Shipped) -> None:
+    """Without it, some of these answers are others alone than beside the rest."""
+    short, asked = {DATASET: {"max_tokens": 32}}, ("--config", "deterministic=true", "limit=10")
+    outcome = finished.run(*finished.override({"datasets": short}), *asked, within_s=400)
+    outcome.only(generate=1, predictions=1, score=1)
+    pair = finished.pair(10)
+    before = (pair / "predictions.jsonl").read_bytes()
+    assert json.loads((pair / "meta.json").read_text())["engine_arguments"]["max_num_seqs"] == 1
+    assert "one request at a time" in (finished.folder / "reports/index.html").read_text()
+
+    # As after a crash, with other limits and another pair beside it.
+    journal = finished.folder / JOURNAL
+    journal.write_bytes(b"".join(lines(journal)[: 6 + 4]))
+    shutil.rmtree(pair)
+    finished.rows("beside", [row(1), row(2)])
+    limits = {"max_num_seqs": 5, "max_num_batched_tokens": 256}
+    override = finished.override(
+        {
+            "run": {"models": [MODEL], "datasets": [DATASET, "beside"]},
+            "models": {MODEL: {"engine_limits": limits}},
+            "datasets": short | {"beside": dataset("beside") | {"max_tokens": 32}},
+        }
+    )
+    outcome = finished.run(*override, *asked, within_s=400)
+    outcome.only(fetch_dataset=1, generate=1, predictions=2, score=2)
+    assert finished.starts("end")[-1]["requests"] == 6 + 2
+    assert (pair / "predictions.jsonl").read_bytes() == before
 
 
 def test_the_benchmark_measures_answers_of_exact_lengths(finished: Shipped) -> None:

@@ -38,9 +38,11 @@ def test_each_model_is_measured_once(two: Workflow) -> None:
         assert point["output_tokens"] == 12 * point["answers"]
         assert point["prompt_tokens"] == 16 * point["answers"]
         assert point["output_tokens_per_s"] == point["output_tokens"] / point["seconds"]
-        assert point["first_token_s"] == {"median": 0.001, "p95": 0.001}
+        assert point["first_token_s"] == {"median": 0.001, "p95": 0.001, "p99": 0.001}
+        assert point["prefill_tokens_per_s"] == pytest.approx(16 / 0.001)
         assert point["next_token_s"]["median"] == pytest.approx((0.01 - 0.001) / 11)
-        assert point["joules"] is None
+        for name in ("joules", "power_w", "peak_power_w", "utilization_percent", "peak_bytes"):
+            assert point[name] is None
     rows = [line.split() for line in outcome.output.splitlines() if line.split()[:1] == ["beta"]]
     assert [row[1:3] for row in rows] == [["1", "4"], ["3", "6"]]
     # Warm-up, and the answers.

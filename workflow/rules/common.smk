@@ -22,6 +22,9 @@ localrules:
     benchmark,
     redo,
     lock,
+    preflight,
+    quantizer,
+    quantize,
 
 
 wildcard_constraints:

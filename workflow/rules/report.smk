@@ -5,6 +5,8 @@ rule summarize:
     output:
         "results/summary/leaderboard.csv",
         "results/summary/performance.csv",
+        "results/summary/models.csv",
+        "results/summary/comparisons.csv",
         "results/summary/samples.parquet",
         "results/summary/provenance.json",
         "results/summary/failures.json",
@@ -24,6 +26,8 @@ rule report:
     input:
         "results/summary/leaderboard.csv",
         "results/summary/performance.csv",
+        "results/summary/models.csv",
+        "results/summary/comparisons.csv",
         "results/summary/samples.parquet",
         "results/summary/provenance.json",
         "results/summary/failures.json",

@@ -18,14 +18,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from snakeval import gpu, journal, tasks
+from snakeval import checkpoint, determinism, gpu, journal, parallel, tasks
 from snakeval.engine import Answer, EngineSettings, Request
 from snakeval.engine.supervisor import EngineDied, Supervisor
 from snakeval.errors import EngineError, PromptError, SnakevalError
 from snakeval.records import canonical_json, read_json, write_json, write_jsonl
 from snakeval.registry import Pair, Run
+
+if TYPE_CHECKING:
+    from snakeval.prompts import Rendered
 
 log = logging.getLogger(__name__)
 
@@ -38,41 +41,19 @@ class Stopped(Exception):
 
 
 def request_hash(
-    weights: Any, token_ids: list[int], sampling: dict[str, Any], sample: list[Any]
+    weights: Any, prompt: Sequence[Any], sampling: dict[str, Any], sample: list[Any]
 ) -> str:
     """Address a request by all that its answer depends on: 24 hex digits.
 
     Args:
         weights: the model part of the pair's spec, the generator's version, and the commit that was
             really fetched: an answer of other weights must never be served.
-        token_ids: the prompt.
+        prompt: token ids, or of an endpoint the messages.
         sampling: every sampling parameter.
         sample: dataset, sample id and repeat, and the name of the image that is shown.
     """
-    content = [weights, token_ids, sampling, sample]
+    content = [weights, prompt, sampling, sample]
     return hashlib.sha256(canonical_json(content).encode("utf-8", "surrogatepass")).hexdigest()[:24]
-
-
-def check_context(model: str, entry: dict[str, Any], folder: Path) -> None:
-    """Refuse a context that is longer than the model's own.
-
-    Raises:
-        EngineError: `max_model_len` exceeds `max_position_embeddings` of the model's config.json.
-    """
-    config = read_json(folder / "config.json")
-    config = config.get("text_config", config)
-    longest = config.get("max_position_embeddings")
-    if (
-        longest
-        and entry["max_model_len"] > longest
-        and not entry["engine_arguments"].get("hf_overrides")
-    ):
-        raise EngineError(
-            f"model {model}: max_model_len",
-            str(entry["max_model_len"]),
-            f"at most {longest} tokens, the context in the model's config.json",
-            "Lower max_model_len in config/models.yaml, or extend the context by hf_overrides in engine_arguments.",
-        )
 
 
 class Work(ABC):
@@ -95,6 +76,7 @@ class Work(ABC):
         self.lines: dict[tuple[int, ...], dict[str, Any]] | None = None
         self.missing: dict[str, Request] = {}
         self.reason: str | None = None
+        self._given_up: list[str] = []
 
     @abstractmethod
     def prepare(self, tokenizer: Any, commit: str) -> None:
@@ -116,10 +98,44 @@ class Work(ABC):
         """
         return None
 
+    def give_up(self, error: str) -> None:
+        """Leave a request unanswered for this time, which fails the pair."""
+        self._given_up.append(error)
+        count = len(self._given_up)
+        self.reason = (
+            f"{count} request{'' if count == 1 else 's'} not answered; the first: {self._given_up[0]}. "
+            "Run the same command again; only what is missing is asked."
+        )
+
     def fail(self, error: SnakevalError) -> None:
         """Give the pair a reason, unless it has one or all its answers are there."""
         if self.reason is None and (self.lines is None or self.missing):
             self.reason = str(error)
+
+
+def made_request(
+    entry: Mapping[str, Any],
+    rendered: Rendered,
+    most_prompt_tokens: int,
+    sampling: dict[str, Any],
+    about: tuple[Any, list[Any]],
+) -> Request:
+    """Return what is asked of a model. Thoughts get what the prompt leaves.
+
+    Args:
+        entry: the model's.
+        rendered: the prompt.
+        most_prompt_tokens: how long it may be; it counts where nobody here knows how long it is.
+        sampling: the parameters; `max_tokens` is lowered to what the context leaves.
+        about: weights and sample, as `request_hash` takes them.
+    """
+    served = entry["endpoint"] is not None
+    counted = not served or entry["tokenizer"]
+    room = entry["max_model_len"] - (len(rendered.token_ids) if counted else most_prompt_tokens)
+    sampling = {**sampling, "max_tokens": min(sampling["max_tokens"], room)}
+    messages = list(rendered.messages) if served else []
+    name = request_hash(about[0], messages or rendered.token_ids, sampling, about[1])
+    return Request(name, rendered.token_ids, sampling, messages=messages)
 
 
 def run_job(
@@ -176,17 +192,21 @@ def engine_settings(
         images: whether any request will show an image.
 
     Raises:
-        EngineError: this machine has no GPU for it, or its context is longer than the model's own.
+        EngineError: this machine has no GPU for it, or the model is not what its entry takes it for.
     """
     entry, device = run.entry(model), gpu.device()
+    if entry["endpoint"]:
+        return EngineSettings("", "", entry, run.settings["seed"], "endpoint", images)
     if device == "cpu" and not entry["runs_on_cpu"]:
         raise EngineError(
             f"model {model}",
             "a machine without a GPU that vLLM can use",
-            f"{entry['gpus']} GPU(s)",
+            f"{parallel.gpus(entry)} GPU(s)",
             "Run it on a GPU machine, or set runs_on_cpu: true in config/models.yaml if you want to wait.",
         )
-    check_context(model, entry, Path(fetched["path"]))
+    checkpoint.check(model, entry, Path(fetched["path"]), device, images)
+    if mode := determinism.mode(entry, device):
+        log.info("%s: deterministic by %s, which takes longer", model, mode)
     return EngineSettings(
         model_path=fetched["path"],
         tokenizer_path=fetched["tokenizer_path"],
@@ -209,9 +229,12 @@ def _answer(run: Run, model: str, work: Sequence[Work], log_path: Path, stopping
 
     from snakeval import prompts
 
-    tokenizer = prompts.load_tokenizer(fetched["tokenizer_path"], entry)
+    place = fetched["tokenizer_path"]
+    tokenizer = prompts.load_tokenizer(place, entry) if place else prompts.Untokenized()
     with ExitStack() as stack:
-        names = stack.enter_context(gpu.reserved(entry["gpus"], model, settings.device))
+        names = stack.enter_context(
+            gpu.reserved(parallel.gpus(entry), model, settings.device, stopping.check)
+        )
         engines = stack.enter_context(Engines(settings, log_path, model, names, stopping))
         if any(item.is_new() for item in work):
             engines.start()  # let it load while the prompts are rendered
@@ -227,7 +250,29 @@ def _answer(run: Run, model: str, work: Sequence[Work], log_path: Path, stopping
         waiting = sum(len(item.missing) for item in ready)
         log.info("%s: %d requests, %d of them to be answered", model, total, waiting)
         if waiting:
+            if folder := fetched["path"]:  # of an endpoint nothing is known that tells
+                engines.forecast = _forecast(run, model, Path(folder), ready, settings, names)
             _answer_missing(engines, model, ready)
+
+
+def _forecast(
+    run: Run,
+    model: str,
+    folder: Path,
+    work: Sequence[Work],
+    settings: EngineSettings,
+    names: Sequence[str],
+) -> dict[str, Any] | None:
+    """Return what the engine start is expected to take; see `forecast.starts.record`."""
+    from snakeval.forecast import starts
+
+    try:
+        return starts.record(run, model, folder, work, settings.device, names)
+    except (
+        Exception
+    ):  # whatever an unheard-of config.json or an old record holds must not fail a run
+        log.exception("%s: no forecast", model)
+        return None
 
 
 def _answer_missing(engines: Engines, model: str, work: Sequence[Work]) -> None:
@@ -245,6 +290,10 @@ def _answer_missing(engines: Engines, model: str, work: Sequence[Work]) -> None:
         bar = stack.enter_context(_progress(model, len(owners)))
 
         def keep(answers: list[Answer]) -> None:
+            for answer in answers:
+                if not answer.final:
+                    owners[answer.hash].give_up(str(answer.error))
+            answers = [answer for answer in answers if answer.final]
             by_journal: dict[Path, list[Answer]] = {}
             for answer in answers:
                 by_journal.setdefault(owners[answer.hash].journal, []).append(answer)
@@ -254,6 +303,7 @@ def _answer_missing(engines: Engines, model: str, work: Sequence[Work]) -> None:
                 )
             for answer in answers:
                 del owners[answer.hash].missing[answer.hash]
+            engines.count(answers)
             bar.update(answers)
 
         def follow(answers: list[Answer]) -> list[Request]:
@@ -288,11 +338,12 @@ def _answer_missing(engines: Engines, model: str, work: Sequence[Work]) -> None:
                     if not unfinished:
                         break
                     engines.tick()
-                engines.note_end(sessions, bar)
-            except Stopped:
+                engines.note_end(sessions)
+            except (Stopped, EngineError) as error:
+                log.error("%s: %s", model, error)
                 for answers in engine.last_answers():
                     keep(answers)
-                engines.note_end(sessions, bar)
+                engines.note_end(sessions)
                 raise
             except EngineDied as death:
                 engines.died(sessions, str(death))
@@ -341,9 +392,11 @@ class Engines:
         self._engine: Supervisor | None = None
         self._starts = 0
         self._kills: dict[str, int] = {}
-        self._last_sample = 0.0
+        self._last_sample = self._began = 0.0
+        self._worked: dict[str, float] = {}
         self.session = ""
         self._noted = False
+        self.forecast: dict[str, Any] | None = None  # written down before the engine is up
 
     def start(self) -> None:
         """Start an engine without waiting for it."""
@@ -356,6 +409,8 @@ class Engines:
                 f"See {self._log}; lower max_num_seqs or gpu_memory_utilization in the model's engine_limits.",
             )
         self.session = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{self._starts}"
+        self._meter, self._began = gpu.Meter(self._gpus), time.monotonic()
+        self._worked = {"requests": 0, "completion_tokens": 0, "stream_s": 0.0}
         self._engine = Supervisor(self._settings, self._log, self._model)
         self._noted = False
 
@@ -369,20 +424,33 @@ class Engines:
             self.start()
         engine = self._engine
         assert engine is not None
+        if self.forecast is not None:
+            event = {"event": "forecast", "session": self.session, "forecast": self.forecast}
+            sessions.append([event])
+            self.forecast = None
         while not engine.poll_start():
-            self._stopping.check()
+            self.tick()
         if not self._noted:
             self._noted = True
-            self._went = time.monotonic()
             log.info("%s: engine is up", self._model)
             facts = {"event": "start", "session": self.session, "device": self._settings.device}
-            used = {"gpu": self._meter.describe(), "start_joules": self._meter.read()["joules"]}
+            self._meter.sample()
+            used = {"start_s": time.monotonic() - self._began, "gpu": self._meter.describe()}
+            used |= {f"start_{name}": value for name, value in self._meter.read().items()}
             sessions.append([facts | used | (engine.facts or {})])
-            self._meter = gpu.Meter(self._gpus)  # from here on: what the answers take
+            # From here on: what the answers take.
+            self._meter, self._went = gpu.Meter(self._gpus), time.monotonic()
+            self._last_sample = self._went
         return engine
 
+    def count(self, answers: list[Answer]) -> None:
+        """Count what the engine has answered; stream-seconds are the answers' latencies together."""
+        self._worked["requests"] += len(answers)
+        self._worked["completion_tokens"] += sum(answer.completion_tokens for answer in answers)
+        self._worked["stream_s"] += sum(answer.latency_s or 0.0 for answer in answers)
+
     def tick(self) -> None:
-        """Do what is due about once a second while the engine works.
+        """Do what is due about once a second while the engine starts or works.
 
         Raises:
             Stopped: the job is to stop.
@@ -392,16 +460,12 @@ class Engines:
             self._last_sample = now
         self._stopping.check()
 
-    def note_end(self, sessions: journal.Appender, done: Progress) -> None:
+    def note_end(self, sessions: journal.Appender) -> None:
         """Record how long the engine has worked, how much it has answered, and what that took."""
         from snakeval.engine import vllm_log
 
         self._meter.sample()
-        worked = {
-            "generate_s": time.monotonic() - self._went,
-            "requests": done.requests,
-            "completion_tokens": done.tokens,
-        }
+        worked = {"generate_s": time.monotonic() - self._went, **self._worked}
         facts = {"event": "end", "session": self.session, **worked}
         sessions.append([facts | self._meter.read() | vllm_log.read(self._log)])
 

@@ -8,27 +8,29 @@ the model's words.
 from __future__ import annotations
 
 import random
-import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snakeval import gpu
+from snakeval import gpu, parallel
 from snakeval.answering import engine_settings
 from snakeval.engine import Answer, EngineSettings, Request
 from snakeval.engine.supervisor import EngineDied, Supervisor
 from snakeval.errors import EngineError
 from snakeval.records import read_json, write_json
 from snakeval.registry import Run
-from snakeval.registry.selection import SPEED
+from snakeval.registry.selection import PRICE, SPEED
+from snakeval.speed import Stream, cost, percentile
 
 ROUNDS = 2  # answers that each stream gets, at least
 FEWEST = 4  # answers at one number of streams
 WARM_UP = 8  # answers that are not measured
+SPREAD = {"median": 50, "p95": 95, "p99": 99}
 COLUMNS = (
-    *("streams", "answers", "output tokens/s", "a stream", "first token ms", "p95"),
-    *("next token ms", "p95", "joules/1,000 tokens"),
+    *("streams", "answers", "output tokens/s", "a stream", "prefill tokens/s"),
+    *("first token ms", "p95", "p99", "next token ms", "p95", "p99"),
+    *("GPU %", "W", "J/1,000 tokens", "cost/1,000 tokens"),
 )
 
 
@@ -39,6 +41,13 @@ def measure(run: Run, model: str, log_path: Path) -> None:
         EngineError: the model is not there, or the engine does not come up, dies or refuses a request.
         StorageError: the record cannot be written.
     """
+    if run.entry(model)["endpoint"]:
+        raise EngineError(
+            f"model {model}",
+            "an endpoint",
+            "weights that are loaded here",
+            "Leave it out: how fast a server is, its own machine tells best, with `vllm bench serve` or its like.",
+        )
     fetched = read_json(run.model_status(model))
     if fetched["status"] != "ok":
         raise EngineError(
@@ -47,7 +56,7 @@ def measure(run: Run, model: str, log_path: Path) -> None:
     settings = engine_settings(run, model, fetched)
     asked = {name.removeprefix("benchmark_"): run.settings[name] for name in SPEED}
     _check_lengths(settings, asked)
-    with gpu.reserved(run.entry(model)["gpus"], model, settings.device) as names:
+    with gpu.reserved(parallel.gpus(run.entry(model)), model, settings.device) as names:
         try:
             record = _measured(settings, asked, names, log_path, model)
         except EngineDied as death:
@@ -73,7 +82,7 @@ def _measured(
     engine = Supervisor(settings, log_path, model)
     try:
         while not engine.poll_start():
-            pass
+            start.sample()  # every half second
         started = start.read()
         questions = _questions(settings, asked)
         list(_answers(engine, [next(questions) for _ in range(WARM_UP)], WARM_UP, gpu.Meter(names)))
@@ -88,7 +97,7 @@ def _measured(
         "gpu": start.describe(),
         **(engine.facts or {}),
         **vllm_log.read(log_path),
-        "start_joules": started["joules"],
+        **{f"start_{name}": value for name, value in started.items()},
         "points": points,
     }
 
@@ -127,36 +136,35 @@ def _point(
 ) -> dict[str, Any]:
     """Return what a number of streams gets.
 
-    Seconds are wall time; `first_token_s` and `next_token_s` are the median and the 95th percentile over answers,
-    of the mean time between tokens in the second case.
+    Seconds are wall time. Of each answer, as `speed.Stream` defines them: `first_token_s` from being taken up,
+    `next_token_s` the mean time between its tokens, both as median, 95th and 99th percentile over answers;
+    `prefill_tokens_per_s`, the median. At one stream that is the engine's own rate of reading; at more, a prompt
+    shares the engine's steps with what the others write.
     """
     count = max(FEWEST, ROUNDS * streams)
     requests = [next(questions) for _ in range(count)]
     began = time.monotonic()
     answers = list(_answers(engine, requests, streams, meter))
     seconds = time.monotonic() - began
+    meter.sample()
     used = meter.read()
     for answer in answers:
         if answer.error or answer.completion_tokens != tokens:
             raise EngineDied(answer.error or f"an answer of {answer.completion_tokens} tokens")
     made = sum(answer.completion_tokens for answer in answers)
-    first = [answer.ttft_s for answer in answers if answer.ttft_s is not None]
-    following = [
-        (answer.latency_s - answer.ttft_s) / (answer.completion_tokens - 1)
-        for answer in answers
-        if answer.latency_s is not None and answer.ttft_s is not None
-    ]
+    length = len(requests[0].token_ids)
+    each = [Stream(length, tokens, answer.latency_s, answer.ttft_s) for answer in answers]
     return {
         "streams": streams,
         "answers": count,
         "seconds": seconds,
-        "prompt_tokens": sum(len(request.token_ids) for request in requests),
+        "prompt_tokens": count * length,
         "output_tokens": made,
         "output_tokens_per_s": made / seconds,
-        "first_token_s": _spread(first),
-        "next_token_s": _spread(following),
-        "joules": used["joules"],
-        "peak_bytes": used["peak_bytes"],
+        "prefill_tokens_per_s": percentile((one.prefill_tokens_per_s for one in each), 50),
+        "first_token_s": _spread([one.ttft_s for one in each]),
+        "next_token_s": _spread([one.inter_token_s for one in each]),
+        **used,
     }
 
 
@@ -166,7 +174,7 @@ def _answers(
     """Yield the answers to all requests, so many of which are worked on at once."""
     engine.submit(list(requests[:streams]))
     following = iter(requests[streams:])
-    left, sampled = len(requests), 0.0
+    left, sampled = len(requests), time.monotonic()
     for answers in engine.answers():
         yield from answers
         left -= len(answers)
@@ -180,21 +188,20 @@ def _answers(
             sampled = time.monotonic()
 
 
-def _spread(values: Sequence[float]) -> dict[str, float] | None:
-    if not values:
+def _spread(values: Sequence[float | None]) -> dict[str, float | None] | None:
+    if all(value is None for value in values):
         return None
-    p95 = (
-        statistics.quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
-    )
-    return {"median": statistics.median(values), "p95": p95}
+    return {name: percentile(values, percent) for name, percent in SPREAD.items()}
 
 
 def table(run: Run) -> str:
     """Return the records of a run's models as text, a line for each number of streams."""
     lines: list[list[str]] = [["model", *COLUMNS]]
     for model in run.models:
-        for point in read_json(run.benchmark(model))["points"]:
-            lines.append([model, *_cells(point)])
+        record = read_json(run.benchmark(model))
+        for point in record["points"]:
+            paid = point_cost(record, point, run.settings.get(PRICE))
+            lines.append([model, *_cells(point, paid)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
@@ -202,15 +209,39 @@ def table(run: Run) -> str:
     )
 
 
-def _cells(point: Mapping[str, Any]) -> Iterator[str]:
-    rate, tokens, joules = (
-        point["output_tokens_per_s"],
-        point["output_tokens"],
-        point["joules"],
-    )
+def point_joules(point: Mapping[str, Any]) -> float | None:
+    """Return the energy of 1,000 output tokens, in joules; None where it was not measured."""
+    joules = point["joules"]
+    return None if joules is None else 1000 * joules / point["output_tokens"]
+
+
+def point_cost(
+    record: Mapping[str, Any], point: Mapping[str, Any], price: float | None
+) -> float | None:
+    """Return what 1,000 output tokens cost; None without a GPU or a price.
+
+    Args:
+        record: what `measure` wrote.
+        point: one of its numbers of streams.
+        price: of one GPU for an hour.
+    """
+    if record["gpu"] is None:
+        return None
+    seconds = 1000 * point["seconds"] / point["output_tokens"]
+    return cost(seconds * record["gpu"]["count"], price)
+
+
+def _cells(point: Mapping[str, Any], paid: float | None) -> Iterator[str]:
+    rate = point["output_tokens_per_s"]
     yield from (str(point["streams"]), str(point["answers"]))
     yield from (f"{rate:,.0f}", f"{rate / point['streams']:,.1f}")
+    yield _cell(point["prefill_tokens_per_s"], "{:,.0f}")
     for name in ("first_token_s", "next_token_s"):
-        spread = point[name]
-        yield from (f"{1000 * spread[key]:,.1f}" if spread else "–" for key in ("median", "p95"))
-    yield "–" if joules is None else f"{1000 * joules / tokens:,.1f}"
+        spread = point[name] or dict.fromkeys(SPREAD)
+        yield from (_cell(spread[key], "{:,.1f}", 1000) for key in SPREAD)
+    yield from (_cell(point[name], "{:,.0f}") for name in ("utilization_percent", "power_w"))
+    yield from (_cell(point_joules(point), "{:,.1f}"), _cell(paid, "{:.3g}"))
+
+
+def _cell(value: float | None, form: str, scale: int = 1) -> str:
+    return "–" if value is None else form.format(scale * value)

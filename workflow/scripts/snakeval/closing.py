@@ -16,7 +16,7 @@ from snakeval.errors import StorageError
 from snakeval.judging import work_name
 from snakeval.plan import failed_fetches
 from snakeval.records import read_json
-from snakeval.registry import Pair, Run
+from snakeval.registry import Pair, Run, quantized
 from snakeval.reporting import Failure
 
 LOGS = Path("results/logs")
@@ -110,11 +110,15 @@ def _not_fetched(
 ) -> tuple[str, str, Path] | None:
     """Return stage, reason and log of a model or dataset that could not be had; None where it could."""
     path = run.model_status(name) if stage == "fetch_model" else run.dataset_status(name)
+    logs = []
+    if stage == "fetch_model" and quantized.made_here(run.entry(name)):
+        stage, logs = "quantize_model", [LOGS / "quantizer.log"]
     log = LOGS / stage / f"{name}.{path.stem}.log"
     if status.get("status") == "failed":
         return stage, str(status["reason"]), log
-    if not status and (reason := _last_error(root / log, since)):
-        return stage, reason, log
+    for tried in () if status else (log, *logs):
+        if reason := _last_error(root / tried, since):
+            return stage, reason, tried
     return None
 
 

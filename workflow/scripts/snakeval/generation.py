@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snakeval import journal, pictures
-from snakeval.answering import Work, journal_record, request_hash, run_job
+from snakeval.answering import Work, journal_record, made_request, run_job
 from snakeval.engine import Answer, Request, ShownImage
 from snakeval.errors import PromptError
 from snakeval.records import Sample, canonical_json, read_json, read_jsonl
@@ -62,13 +63,22 @@ class Generation(Work):
 
     def prepare(self, tokenizer: Any, commit: str) -> None:
         """Make the pair's requests and find out which of them the journal lacks."""
+        refused = self.look(tokenizer, commit)
+        if self.reason is None and refused:
+            with journal.Appender(self.journal) as appender:
+                new = [answer for answer in refused if answer.hash not in self._known]
+                appender.append(journal_record(answer, None) for answer in new)
+
+    def look(self, tokenizer: Any, commit: str) -> list[Answer]:
+        """Do as `prepare` and write nothing; return the error records of what cannot be asked."""
         from snakeval import prompts
 
+        refused: list[Answer] = []
         fetched = self._fetched()
         if fetched["status"] != "ok":
             reason, prefix = str(fetched["reason"]), f"dataset {self.pair.dataset}: "
             self.reason = reason if reason.startswith(prefix) else prefix + reason
-            return
+            return refused
         spec = self.run.spec(self.pair.model, self.pair.dataset)
         self._weights = [spec["model"], spec["generator"], commit]
         self._tokenizer = tokenizer
@@ -78,17 +88,13 @@ class Generation(Work):
             record["request"]: record if self._dataset["turns"] else None for record in records
         }
         self.lines = {}
-        refused: list[Answer] = []
-        samples: Iterable[Sample] = read_jsonl(self.run.samples(self.pair.dataset))
-        for number, sample in enumerate(samples):
-            if number == self.run.settings["limit"]:
-                break
+        for number, sample in self.samples():
             if (image := self._image(sample)) and not Path(image.path).is_file():
                 place = Path(image.path).parents[1]
                 self.reason = (
                     f"{image.path} is gone. Delete {place} and run the same command again."
                 )
-                return
+                return refused
             if self._dataset["turns"]:
                 for repeat in range(self.run.settings["repeats"]):
                     self._queue(self._next_turn(Conversation(number, sample, repeat)), refused)
@@ -109,10 +115,12 @@ class Generation(Work):
                     self._queue(_refused(request, refusal) if refusal else request, refused)
         if self.lines and len(refused) == len(self.lines):
             self.reason = f"no prompt can be rendered; the first: {refused[0].error}"
-        elif refused:
-            with journal.Appender(self.journal) as appender:
-                new = [answer for answer in refused if answer.hash not in self._known]
-                appender.append(journal_record(answer, None) for answer in new)
+        return refused
+
+    def samples(self) -> Iterable[tuple[int, Sample]]:
+        """Return the samples that are asked about, and their numbers."""
+        every: Iterator[Sample] = read_jsonl(self.run.samples(self.pair.dataset))
+        return enumerate(islice(every, self.run.settings["limit"]))
 
     def follow_up(self, answer: Answer) -> Request | Answer | None:
         """Return the next turn of the conversation that an answer belongs to."""
@@ -172,14 +180,13 @@ class Generation(Work):
         sampling = sampling_parameters(
             self._model, self._dataset, self.run.settings["seed"], sample, repeat, turn
         )
-        # Thoughts get what the prompt leaves.
-        room = self._model["max_model_len"] - len(rendered.token_ids)
-        sampling["max_tokens"] = min(sampling["max_tokens"], room)
         place = [self.pair.dataset, sample["id"], repeat, *extra]
         if "image" in sample:
             place += ["image", sample["image"]]
-        name = request_hash(self._weights, rendered.token_ids, sampling, place)
-        return Request(name, rendered.token_ids, sampling, scored, self._image(sample))
+        room = prompt_tokens(self._model, self._dataset)
+        about = self._weights, place
+        made = made_request(self._model, rendered, room, sampling, about)
+        return replace(made, scored=scored, image=self._image(sample))
 
     def _image(self, sample: Sample) -> ShownImage | None:
         if "image" not in sample:

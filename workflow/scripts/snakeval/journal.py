@@ -63,6 +63,19 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def read_sessions(model: str, root: Path = Path()) -> dict[str, dict[str, Any]]:
+    """Return a model's engine starts by name, oldest first, all events of each in one record.
+
+    Raises:
+        StorageError: the file is there but cannot be read.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for record in read_journal(root / sessions_path(model)):
+        merged = found.setdefault(record["session"], {})
+        merged.update({name: value for name, value in record.items() if name != "event"})
+    return found
+
+
 class Appender:
     """Appends records to a journal; use as a context manager, under the model's lock."""
 

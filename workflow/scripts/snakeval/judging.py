@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snakeval import journal, tasks
-from snakeval.answering import Work, journal_record, request_hash, run_job
+from snakeval.answering import Work, journal_record, made_request, run_job
 from snakeval.engine import Answer, Request
 from snakeval.errors import EngineError, PromptError, StorageError
 from snakeval.generation import own_seed
@@ -125,18 +125,18 @@ class Judging(Work):
         rendered: Rendered,
     ) -> Request:
         settings, entry = self.run.settings, self.run.entry(self._judge)
+        limits = {"max_tokens": settings["judge_max_tokens"]}
         about = [sample["id"], repeat, question.turn, question.kind, question.order, again]
-        most = answer_tokens(entry, {"max_tokens": settings["judge_max_tokens"]})
         sampling = {
             **entry["sampling"],
-            "max_tokens": min(most, entry["max_model_len"] - len(rendered.token_ids)),
+            "max_tokens": answer_tokens(entry, limits),
             "stop": entry["stop"],
         }
         if sampling["temperature"] > 0:
             sampling["seed"] = own_seed([settings["seed"], "judge", *about])
         place = ["judge", self.pair.dataset, self.pair.model, *about]
-        name = request_hash(weights, rendered.token_ids, sampling, place)
-        return Request(name, rendered.token_ids, sampling)
+        room = prompt_tokens(entry, limits)
+        return made_request(entry, rendered, room, sampling, (weights, place))
 
 
 def work_name(pair: Pair) -> str:
@@ -188,7 +188,7 @@ def write_verdicts(run: Run, pair: Pair) -> None:
             verdict["error"] = record["error"]
         verdicts.append(verdict)  # type: ignore[arg-type]
         prompts.append(about | {"text": line["text"], "token_ids": line["token_ids"]})
-        prompt_tokens += len(line["token_ids"])
+        prompt_tokens += record.get("prompt_tokens") or len(line["token_ids"])
         if record["session"]:
             used[record["session"]] = None
     tokens = {

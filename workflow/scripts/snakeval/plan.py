@@ -13,21 +13,24 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from snakeval import oracle
-from snakeval.errors import SnakevalError, StorageError
+from snakeval import endpoint, oracle, parallel
+from snakeval.errors import ConfigError, EngineError, SnakevalError, StorageError
+from snakeval.quantization import environment
 from snakeval.records import read_json
-from snakeval.registry import Pair, Run, load
+from snakeval.registry import Pair, Run, load, quantized
 from snakeval.registry.run import Missing, missing
 
 METRICS, PREDICTIONS, VERDICTS = "metrics.json", "predictions.jsonl", "verdicts.jsonl"
 SUMMARY = Path("results/summary/provenance.json")
 REPORT = Path("reports/index.html")
 RUNNING = Path("results/.running")
-OTHER_TARGETS = frozenset({"benchmark", "lock", "oracle", "redo"})  # they make no pairs
+OTHER_TARGETS = frozenset(
+    {"benchmark", "lock", "oracle", "preflight", "quantize", "redo"}
+)  # they make no pairs
 PROCESS_VARIABLE = "SNAKEVAL_WORKFLOW_PID"
 
 
@@ -39,10 +42,18 @@ class Plan:
         path: where it was saved, for the jobs.
         chosen: whether the user named models or datasets for this run.
         root: the working directory.
+        gpu_limit: how many GPUs Snakemake may give out at a time; None where nothing limits it.
     """
 
-    def __init__(self, run: Run, path: Path, chosen: bool, root: Path = Path()) -> None:
-        self.run, self.path = run, str(path)
+    def __init__(
+        self,
+        run: Run,
+        path: Path,
+        chosen: bool,
+        root: Path = Path(),
+        gpu_limit: int | None = None,
+    ) -> None:
+        self.run, self.path, self._gpu_limit = run, str(path), gpu_limit
         self._chosen = chosen
         self._started = time.time()
         self._pairs = {(pair.model, pair.dataset): pair for pair in run.pairs}
@@ -56,8 +67,8 @@ class Plan:
         self._unanswered: dict[tuple[str, int], list[Pair]] = {}
         for pair in unanswered:
             self._unanswered.setdefault((pair.model, pair.part), []).append(pair)
-        asked = list(dict.fromkeys([*run.models, *run.judges]))
-        models = [run.model_status(model) for model in asked]
+        asked = list(run.entries())
+        models = {model: run.model_status(model) for model in asked}
         samples = [run.samples(dataset) for dataset in run.datasets]
         self.constraints = {
             "model": "|".join(asked),
@@ -73,7 +84,16 @@ class Plan:
             [pair.judging for pair in run.pairs if pair.judging],
         )
         self.missing_scores = only([pair.key for pair in unscored], keys)
-        self.missing_models = _only_missing(models, root)
+        self._quantized = [model for model in asked if quantized.made_here(run.entry(model))]
+        self.missing_quantized, self.missing_models = (
+            _only_missing(
+                [path for model, path in models.items() if (model in self._quantized) == made_here],
+                root,
+                known=models.values(),
+            )
+            for made_here in (True, False)
+        )
+        self.quantizer = str(environment.marker())
         self.missing_datasets = _only_missing(samples, root, ".json")
         oracles = [run.oracle(dataset) for dataset in run.datasets]
         self.oracles = list(map(str, oracles))
@@ -89,6 +109,7 @@ class Plan:
 
     def engine_inputs(self, wildcards: Any) -> dict[str, list[str]]:
         """Return what an engine start needs: its model, and the samples of its missing pairs."""
+        self._check_gpus(model for model, _ in self._unanswered)
         datasets = [
             pair.dataset
             for pair in self._unanswered.get((wildcards.model, int(wildcards.part)), ())
@@ -110,6 +131,7 @@ class Plan:
         Of answers that are made in the same run it waits for their engine start and not for their files,
         so that a model that fails does not keep the others' answers from being judged.
         """
+        self._check_gpus([wildcards.model])
         pairs = [*self._unjudged]
         baselines = [self.run.baseline(pair) for pair in self._unjudged]
         pairs += [pair for pair in dict.fromkeys(baselines) if pair and pair not in pairs]
@@ -146,16 +168,56 @@ class Plan:
         return files | ({"verdicts": str(pair.verdict_folder() / VERDICTS)} if pair.judging else {})
 
     def model(self, wildcards: Any) -> str:
-        """Return the status of a fetched model."""
+        """Return what an engine start needs that measures a model: its status."""
+        self._check_gpus([wildcards.model])
         return str(self.run.model_status(wildcards.model))
+
+    def base(self, wildcards: Any) -> str:
+        """Return the status of the model that a model is quantized from."""
+        return str(self.run.model_status(self.run.entry(wildcards.model)["base_model"]))
+
+    def quantizing_gpus(self, wildcards: Any) -> int:
+        """Return the number of GPUs that quantizing a model takes: none where it is small."""
+        return int(not self.run.entry(wildcards.model)["runs_on_cpu"])
+
+    def quantized(self, _wildcards: Any) -> list[str]:
+        """Return the statuses of the chosen models that are quantized here; without one there is no sense in asking."""
+        chosen = [model for model in self._quantized if model in self.run.models]
+        if not chosen:
+            made = "such as smollm2_135m_awq: snakemake quantize --cores 1 --config models=smollm2_135m_awq"
+            _refuse(
+                SnakevalError(
+                    "quantize",
+                    "no model that is quantized here",
+                    "one with source.quantize",
+                    f"Choose one, {made}",
+                )
+            )
+        return [str(self.run.model_status(model)) for model in chosen]
 
     def samples(self, wildcards: Any) -> str:
         """Return a dataset's normalised samples."""
         return str(self.run.samples(wildcards.dataset))
 
     def gpus(self, wildcards: Any) -> int:
-        """Return the number of GPUs of a model."""
-        return int(self.run.entry(wildcards.model)["gpus"])
+        """Return the number of GPUs that an engine of a model takes."""
+        return parallel.gpus(self.run.entry(wildcards.model))
+
+    def _check_gpus(self, models: Iterable[str]) -> None:
+        """End Snakemake if an engine that is to be started takes more GPUs than it may give out."""
+        entries = {model: self.run.entry(model) for model in models}
+        if errors := list(parallel.over_limit(entries, self._gpu_limit)):
+            _refuse(ConfigError(errors))
+
+    def missing_keys_of_endpoints(self) -> Iterator[str]:
+        """Yield which endpoint that is to be asked has no key in the environment, and what to do."""
+        judges = [self.run.settings["judge"]] if self._unjudged else []
+        for model in dict.fromkeys([*(model for model, _ in self._unanswered), *judges]):
+            if served := self.run.entry(model)["endpoint"]:
+                try:
+                    endpoint.key(served)
+                except EngineError as error:
+                    yield f"model {model}: {error}"
 
     def redo_input(self, _wildcards: Any) -> str:
         """Return the run whose pairs `redo` drops; without a choice it would drop all, and refuses."""
@@ -210,20 +272,23 @@ def _asked_for(pair: Pair, lacking: Missing, summary: bool) -> Iterator[str]:
         yield verdicts[0]
 
 
-def _only_missing(paths: Collection[Path], root: Path, beside: str = "") -> str:
+def _only_missing(
+    paths: Collection[Path], root: Path, beside: str = "", known: Collection[Path] = ()
+) -> str:
     """Return a regular expression that admits the names of the files that are not there.
 
     Args:
         paths: the files, named by hexadecimal digits.
         root: the working directory.
         beside: the ending of another file that must be there too; "" for none.
+        known: further files, whose names it must not admit.
     """
     lacking = [
         path.stem
         for path in paths
         if not (root / path).exists() or (beside and not (root / path.with_suffix(beside)).exists())
     ]
-    return only(lacking, [path.stem for path in paths])
+    return only(lacking, [path.stem for path in (*paths, *known)])
 
 
 def only(wanted: Collection[str], known: Collection[str]) -> str:
@@ -280,9 +345,19 @@ def start(workflow: Any, config: Mapping[str, Any]) -> Plan:
             for pair in run.left_out:
                 print("left out: {model} on {dataset}: {reason}".format(**pair), file=sys.stderr)
         _use_this_python()
-        return Plan(run, run.save(root), chosen(config))
+        plan = Plan(run, run.save(root), chosen(config), gpu_limit=_gpu_limit(workflow))
+        for line in plan.missing_keys_of_endpoints() if workflow.is_main_process else ():
+            print(f"warning: {line}", file=sys.stderr)
+        return plan
     except SnakevalError as error:
         _refuse(error)
+
+
+def _gpu_limit(workflow: Any) -> int | None:
+    """Return what `--resources gpu=` says to the Snakemake that plans; its jobs have what they were given."""
+    limit = workflow.global_resources.get("gpu")
+    value = getattr(limit, "value", limit)  # a plain number before Snakemake 9.22
+    return value if workflow.is_main_process and isinstance(value, int) else None
 
 
 def _refuse(error: SnakevalError) -> NoReturn:
@@ -351,7 +426,8 @@ def failed_fetches(root: Path) -> Iterator[Path]:
         if path.parts[-3] in ("datasets", "models") and re.fullmatch(r"[0-9a-f]{12}", path.stem):
             try:
                 status = read_json(path)
-                gone = "path" in status and not (root / str(status["path"])).exists()
+                places = filter(None, map(status.get, ("path", "tokenizer_path")))
+                gone = any(not (root / str(place)).exists() for place in places)
                 failed = status["status"] != "ok" or gone
             except (StorageError, KeyError, TypeError):
                 failed = True

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from snakeval import __version__, journal
+from snakeval.engine import vllm_log
 from snakeval.errors import EngineError, StorageError
 from snakeval.records import (
     Prediction,
     Prompt,
     Timing,
     Turn,
+    TurnTiming,
     read_json,
     read_jsonl,
     write_json,
@@ -40,8 +42,10 @@ def write_predictions(run: Run, pair: Pair) -> None:
     write_jsonl(output / "predictions.jsonl", predictions)
 
 
-def collect(pair: Pair) -> tuple[list[Prediction], list[Prompt], list[Timing], list[str]]:
+def collect(pair: Pair) -> tuple[list[Prediction], list[Prompt], list[Timing], dict[str, float]]:
     """Return a pair's records from the journal, and the engine starts that made them.
+
+    The starts are in order, each with its stream-seconds: the latencies of its answers together.
 
     Raises:
         EngineError, StorageError: as `answered`.
@@ -49,7 +53,7 @@ def collect(pair: Pair) -> tuple[list[Prediction], list[Prompt], list[Timing], l
     predictions: list[Prediction] = []
     prompts: list[Prompt] = []
     timings: list[Timing] = []
-    used: dict[str, None] = {}  # a set in order
+    used: dict[str, float] = {}
     path = journal.journal_path(pair.model, pair.dataset)
     for line, answer in answered(pair, pair.engine_status(), pair.dataset, path):
         name: dict[str, Any] = {"id": line["id"], "repeat": line["repeat"]}
@@ -70,6 +74,7 @@ def collect(pair: Pair) -> tuple[list[Prediction], list[Prompt], list[Timing], l
             prediction["logprobs"] = [answer["likelihood"]] if "likelihood" in answer else []
         if "turn" in part:
             prediction["turns"] = [{key: prediction[key] for key in Turn.__annotations__}]
+            timing["turns"] = [{key: timing[key] for key in TurnTiming.__annotations__}]
         if part.get("choice"):
             _add_choice(predictions[-1], prediction, timings[-1], timing)
         elif part.get("turn"):
@@ -78,8 +83,9 @@ def collect(pair: Pair) -> tuple[list[Prediction], list[Prompt], list[Timing], l
             predictions.append(prediction)  # type: ignore[arg-type]
             timings.append(timing)  # type: ignore[arg-type]
         if answer["session"]:
-            used[answer["session"]] = None
-    return predictions, prompts, timings, list(used)
+            used.setdefault(answer["session"], 0.0)
+            used[answer["session"]] += answer["latency_s"] or 0.0
+    return predictions, prompts, timings, used
 
 
 def answered(
@@ -145,15 +151,20 @@ def _add_turn(
         whole["finish_reason"] = turn["finish_reason"]
     if "error" in turn:
         whole["error"] = turn["error"]
+    times["turns"] += time["turns"]
     if times["latency_s"] is not None and time["latency_s"] is not None:
         times["latency_s"] += time["latency_s"]
 
 
-def meta(run: Run, pair: Pair, predictions: list[Prediction], used: list[str]) -> dict[str, Any]:
+def meta(
+    run: Run, pair: Pair, predictions: list[Prediction], used: Mapping[str, float]
+) -> dict[str, Any]:
     """Return how a pair's predictions came about: spec, versions, engine, seconds, tokens, memory, energy.
 
-    Seconds and memory are those of the last engine that answered for this pair; `engine_starts` lists all
-    of them. An engine answers all pairs of its model in one batch, so its seconds are theirs together.
+    Seconds, memory, power and utilisation are those of the last engine that answered for this pair;
+    `engine_starts` lists all of them. An engine answers all pairs of its model in one batch, so what it took is
+    theirs together. `stream_s` gives by engine start the latencies of this pair's answers together; the
+    `stream_s` of the start itself are those of all its answers.
     """
     return {
         "spec": run.spec(pair.model, pair.dataset),
@@ -164,21 +175,19 @@ def meta(run: Run, pair: Pair, predictions: list[Prediction], used: list[str]) -
             "prompt": sum(prediction["prompt_tokens"] for prediction in predictions),
             "completion": sum(prediction["completion_tokens"] for prediction in predictions),
         },
+        "stream_s": dict(used),
         **engine_facts(pair.model, used),
     }
 
 
-def engine_facts(model: str, used: list[str]) -> dict[str, Any]:
-    """Return versions, engine, seconds, memory and energy of the engine starts that answered.
+def engine_facts(model: str, used: Iterable[str]) -> dict[str, Any]:
+    """Return versions, engine, seconds, memory, power and energy of the engine starts that answered.
 
     Args:
         model: whose starts they were.
         used: their names.
     """
-    sessions: dict[str, dict[str, Any]] = {}
-    for record in journal.read_journal(journal.sessions_path(model)):
-        merged = sessions.setdefault(record["session"], {})
-        merged.update({name: value for name, value in record.items() if name != "event"})
+    sessions = journal.read_sessions(model)
     starts = [sessions[name] for name in used if name in sessions]
     last: dict[str, Any] = starts[-1] if starts else {}
     seconds = last.get("seconds", {})
@@ -196,8 +205,7 @@ def engine_facts(model: str, used: list[str]) -> dict[str, Any]:
         "seconds": {
             "import": seconds.get("import"),
             "start": seconds.get("start"),
-            "compile": last.get("compile_s"),
-            "load": last.get("load_s"),
+            **{name.removesuffix("_s"): last.get(name) for name in vllm_log.SECONDS},
             "generate": last.get("generate_s"),
         },
         "memory": {
@@ -205,6 +213,7 @@ def engine_facts(model: str, used: list[str]) -> dict[str, Any]:
             "weights_bytes": last.get("weights_bytes"),
             "kv_cache_tokens": last.get("kv_cache_tokens"),
         },
+        **{name: last.get(name) for name in ("utilization_percent", "power_w", "peak_power_w")},
         "joules": sum(joules) if joules and None not in joules else None,
         "engine_starts": starts,
     }

@@ -99,13 +99,25 @@ class VerdictRecord(TypedDict):
     error: NotRequired[str]
 
 
+class TurnTiming(TypedDict):
+    """How long one turn of a conversation took, in seconds."""
+
+    latency_s: float | None
+    ttft_s: float | None
+
+
 class Timing(TypedDict):
-    """One line of a pair's `timings.jsonl`, in seconds."""
+    """One line of a pair's `timings.jsonl`, in seconds.
+
+    `turns` is there where a sample is a conversation; `latency_s` is that of all turns together then, and
+    `ttft_s` the first one's.
+    """
 
     id: str
     repeat: int
     latency_s: float | None
     ttft_s: float | None
+    turns: NotRequired[list[TurnTiming]]
 
 
 class Score(TypedDict):

@@ -1,31 +1,38 @@
 """The interface behind which an engine answers requests.
 
 An engine lives in a process of its own (`engine.host`), started and watched by the generate job
-(`engine.supervisor`). A registry entry names it: `engine: vllm`, or `engine: package.module:Class`
-for any other class that fits `Engine`.
+(`engine.supervisor`). A registry entry names it: `engine: vllm`, `endpoint:` for a server with OpenAI's
+interface, or `engine: package.module:Class` for any other class that fits `Engine`.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from snakeval.errors import EngineError
 from snakeval.records import FinishReason, Likelihood
 
-NAMED_ENGINES = {"vllm": "snakeval.engine.vllm_engine:VllmEngine"}
+NAMED_ENGINES = {
+    "vllm": "snakeval.engine.vllm_engine:VllmEngine",
+    "endpoint": "snakeval.engine.endpoint_engine:EndpointEngine",
+}
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What an engine needs to start. Paths are absolute or relative to the working directory."""
+    """What an engine needs to start. Paths are absolute or relative to the working directory.
+
+    An endpoint has no paths: both are empty.
+    """
 
     model_path: str
     tokenizer_path: str
     model: dict[str, Any]  # the registry entry
     seed: int
-    device: str  # "cuda" or "cpu"
+    device: str  # "cuda", "cpu" or "endpoint"
     images: bool = False  # whether any request shows an image
 
 
@@ -46,6 +53,8 @@ class ShownImage:
 class Request:
     """One thing asked of the engine: prompt (token ids), sampling parameters, maybe an image.
 
+    An endpoint gets `messages` (`role`, `content`; one for a completion) and puts them into its own markup.
+
     With `scored` above 0 nothing is generated: the log-probability of that many tokens at the prompt's
     end is asked, each after all before it.
     """
@@ -55,13 +64,17 @@ class Request:
     sampling: dict[str, Any]  # temperature, top_p, …, max_tokens, stop, seed
     scored: int = 0
     image: ShownImage | None = None
+    messages: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True)
 class Answer:
     """A finished request. Times in seconds, from the moment the engine took the request up.
 
-    `prompt_tokens` is there where an image made the prompt longer than the request's token ids.
+    `prompt_tokens` is there where the request's token ids do not tell: an image made the prompt longer, or
+    a server counted.
+
+    An error that is not `final` may be gone another day: it is told and not kept.
 
     `likelihood` is there where it was asked for: the sum of the scored tokens' log-probabilities (natural
     logarithm, so at most 0), their number, and whether each was the likeliest.
@@ -76,6 +89,7 @@ class Answer:
     error: str | None = None
     likelihood: Likelihood | None = None
     prompt_tokens: int | None = None
+    final: bool = True
 
 
 class Engine(Protocol):
@@ -99,7 +113,11 @@ class Engine(Protocol):
         """
 
     def step(self) -> list[Answer]:
-        """Advance the batch by one step and return the requests that it finished or refused."""
+        """Advance the batch by one step and return the requests that it finished or refused.
+
+        Raises:
+            EngineError: no request will be answered until somebody mends something.
+        """
 
 
 def load_engine(name: str) -> type[Engine]:

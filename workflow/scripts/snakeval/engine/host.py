@@ -1,7 +1,8 @@
 """The process that holds the engine: a loop between a pipe and `Engine.step`.
 
 Messages to the host: `("submit", [Request])`, `("go",)`, `("stop",)`.
-Messages from it: `("ready", facts)`, `("failed", text)`, `("answers", [Answer])`, `("alive", None)`.
+Messages from it: `("ready", facts)`, `("failed", text)`, `("answers", [Answer])`, `("alive", None)`, and
+`("hopeless", (where, got, expected, fix))` for an error that tells its remedy.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from snakeval.engine import Answer, Engine, EngineSettings, load_engine
+from snakeval.errors import EngineError
 
 HEARTBEAT_S = 1.0
 
@@ -36,6 +38,8 @@ def run(pipe: Connection, settings: EngineSettings, log: Path, job_pid: int) -> 
         _serve(pipe, engine)
     except (EOFError, BrokenPipeError):
         return  # the job is gone
+    except EngineError as error:
+        pipe.send(("hopeless", (error.where, error.got, error.expected, error.fix)))
     except BaseException as error:
         traceback.print_exc()
         sys.stderr.flush()

@@ -64,6 +64,7 @@ class Supervisor:
             if message is None and time.monotonic() - self._began > self._start_timeout_s:
                 raise self._start_error(f"nothing within {self._start_timeout_s:g} s")
             if message is not None:
+                self._raise_if_hopeless(message)
                 if message[0] != "ready":
                     raise self._start_error(message[1])
                 self.facts = dict(message[1])
@@ -88,6 +89,7 @@ class Supervisor:
 
         Raises:
             EngineDied: the engine ended, or was silent for too long (it is killed then).
+            EngineError: it ended because no request will be answered until somebody mends something.
         """
         while True:
             message = self._receive()
@@ -99,6 +101,7 @@ class Supervisor:
                 yield []
                 continue
             self._heard = now
+            self._raise_if_hopeless(message)
             if message[0] == "failed":
                 raise EngineDied(one_line(message[1]))
             yield message[1] if message[0] == "answers" else []
@@ -110,7 +113,7 @@ class Supervisor:
             self._pipe.send(("stop",))
         while time.monotonic() < deadline:
             message = self._receive()
-            if message is not None and message[0] == "failed":
+            if message is not None and message[0] in ("failed", "hopeless"):
                 return
             if message is not None and message[0] == "answers":
                 yield message[1]
@@ -144,6 +147,11 @@ class Supervisor:
         if ready:
             return ("failed", self._last_words())
         return None
+
+    def _raise_if_hopeless(self, message: tuple[str, Any]) -> None:
+        if message[0] == "hopeless":
+            self.kill()
+            raise EngineError(*message[1])
 
     def _last_words(self) -> str:
         code = self._process.exitcode

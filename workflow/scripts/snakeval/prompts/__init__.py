@@ -10,11 +10,13 @@ from snakeval.prompts.conversation import render_question, render_turn
 from snakeval.prompts.likelihood import RenderedChoice, render_choices
 from snakeval.prompts.rendering import Rendered, render
 from snakeval.prompts.tokenization import Tokenizer, load_tokenizer
+from snakeval.prompts.untokenized import Untokenized
 
 __all__ = [
     "Rendered",
     "RenderedChoice",
     "Tokenizer",
+    "Untokenized",
     "load_tokenizer",
     "render",
     "render_choices",

@@ -47,8 +47,8 @@ def render_turn(
             text, marked = foreign(tokenizer, answers[place])
             messages.append({"role": "assistant", "content": text})
             hidden = hidden or marked
-    text, ids = encode_messages(tokenizer, model, messages, hidden)
-    return _fitting(text, ids, max_prompt_tokens, where)
+    rendered = encode_messages(tokenizer, model, messages, hidden)
+    return _fitting(rendered, max_prompt_tokens, where)
 
 
 def render_question(
@@ -68,16 +68,16 @@ def render_question(
     """
     text, hidden = foreign(tokenizer, question)
     message = {"role": "user", "content": text}
-    text, ids = encode_messages(tokenizer, {**model, "system_prompt": system}, [message], hidden)
-    return _fitting(text, ids, max_prompt_tokens, where)
+    rendered = encode_messages(tokenizer, {**model, "system_prompt": system}, [message], hidden)
+    return _fitting(rendered, max_prompt_tokens, where)
 
 
-def _fitting(text: str, ids: list[int], limit: int, where: str) -> Rendered:
-    if len(ids) > limit:
+def _fitting(rendered: Rendered, limit: int, where: str) -> Rendered:
+    if len(rendered.token_ids) > limit:
         raise PromptError(
             where,
-            f"a prompt of {len(ids)} tokens",
+            f"a prompt of {len(rendered.token_ids)} tokens",
             f"at most {limit} (the model's max_model_len less what the answer may take)",
             "Raise the model's max_model_len.",
         )
-    return Rendered(text, ids, 0)
+    return rendered

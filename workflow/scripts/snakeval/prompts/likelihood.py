@@ -55,8 +55,9 @@ def render_choices(
     choices = zip(sample["inputs"]["choices"], sample["inputs"]["letters"], strict=True)
     for choice, letter in choices:
         inputs = {**sample["inputs"], "choice": choice, "letter": letter}
-        text, ids = encode(tokenizer, plain, before + dataset["continuation"], inputs, where)
-        prompt = encode(tokenizer, plain, before, inputs, where, strip=True)[1]
+        whole = encode(tokenizer, plain, before + dataset["continuation"], inputs, where)
+        prompt = encode(tokenizer, plain, before, inputs, where, strip=True).token_ids
+        ids = whole.token_ids
         if len(ids) > max_tokens:
             raise PromptError(
                 where,
@@ -71,5 +72,5 @@ def render_choices(
                 "a choice of at least one token",
                 "Correct the row, or continuation: in config/datasets.yaml.",
             )
-        rendered.append(RenderedChoice(text, ids, 0, len(ids) - len(prompt)))
+        rendered.append(RenderedChoice(whole.text, ids, 0, len(ids) - len(prompt)))
     return rendered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from snakeval.errors import PromptError
@@ -21,11 +21,13 @@ class Rendered:
         text: the whole prompt, markup included.
         token_ids: what the engine gets.
         cut_tokens: tokens of the content that were left out to make it fit; 0 where nothing was.
+        messages: the same before any markup, `role` and `content`: what a server gets.
     """
 
     text: str
     token_ids: list[int]
     cut_tokens: int
+    messages: Sequence[Mapping[str, str]] = field(default=(), kw_only=True)
 
 
 def render(
@@ -55,9 +57,10 @@ def render(
     inputs = sample["inputs"]
     where = f"{dataset.get('title', 'dataset')}, sample {sample['id']}"
     image = "image" in sample
-    text, ids = _render(tokenizer, model, dataset, inputs, where, image)
+    whole = _render(tokenizer, model, dataset, inputs, where, image)
+    ids = whole.token_ids
     if len(ids) <= max_prompt_tokens:
-        return Rendered(text, ids, 0)
+        return whole
 
     name = dataset.get("truncate") or ""
     content = inputs.get(name)
@@ -72,7 +75,8 @@ def render(
         cut = cutter.cut(keep)
         if cut.text not in made:
             shorter = _render(tokenizer, model, dataset, {**inputs, name: cut.text}, where, image)
-            made[cut.text] = Rendered(*shorter, cut.removed), max_prompt_tokens - len(shorter[1])
+            spare = max_prompt_tokens - len(shorter.token_ids)
+            made[cut.text] = replace(shorter, cut_tokens=cut.removed), spare
         return made[cut.text]
 
     best, spare = largest(len(encoding.ids), len(ids) - max_prompt_tokens, attempt)
@@ -89,7 +93,7 @@ def _render(
     inputs: Mapping[str, Any],
     where: str,
     image: bool,
-) -> tuple[str, list[int]]:
+) -> Rendered:
     style = model["prompt_style"]
     source = dataset["prompt"].get(style)
     if source is None:
@@ -111,8 +115,8 @@ def encode(
     *,
     strip: bool = False,
     image: bool = False,
-) -> tuple[str, list[int]]:
-    """Return a filled template in the model's markup, as text and as token ids.
+) -> Rendered:
+    """Return a filled template in the model's markup.
 
     Args:
         tokenizer: the model's.
@@ -161,8 +165,8 @@ def encode_messages(
     hidden: bool,
     *,
     image: bool = False,
-) -> tuple[str, list[int]]:
-    """Return messages in the model's markup, as text and as token ids.
+) -> Rendered:
+    """Return messages in the model's markup, uncut.
 
     Args:
         tokenizer: the model's.
@@ -172,34 +176,39 @@ def encode_messages(
         hidden: whether placeholders of `filled` or `foreign` stand in any of them.
         image: have the chat template place an image in the user's first message.
     """
-    framed = _frame(tokenizer, model, messages, image)
-    return tokenizer.encode_hidden(framed) if hidden else tokenizer.encode(framed)
+    said = _said(tokenizer, model, messages)
+    if model["prompt_style"] == "completion":
+        framed = said[0]["content"]
+    else:
+        framed = tokenizer.chat(said, model.get("template_arguments") or {}, image=image)
+    text, ids = tokenizer.encode_hidden(framed) if hidden else tokenizer.encode(framed)
+    if hidden:
+        said = [{**one, "content": tokenizer.control.reveal(one["content"])} for one in said]
+    return Rendered(text, ids, 0, messages=said)
 
 
 def _user(text: str) -> dict[str, str]:
     return {"role": "user", "content": text}
 
 
-def _frame(
-    tokenizer: Tokenizer,
-    model: Mapping[str, Any],
-    messages: Sequence[Mapping[str, str]],
-    image: bool,
-) -> str:
-    """Put messages into the model's chat markup, or one behind the other for a completion."""
+def _said(
+    tokenizer: Tokenizer, model: Mapping[str, Any], messages: Sequence[Mapping[str, str]]
+) -> list[dict[str, str]]:
+    """Return messages with the model's system prompt, or as one, each behind the other, for a completion."""
     if model["prompt_style"] == "completion":
         first, *others = messages
         gaps = ("\n\n" if message["role"] == "user" else "" for message in others)
-        return first["content"] + "".join(
+        text = first["content"] + "".join(
             gap + message["content"] for gap, message in zip(gaps, others, strict=True)
         )
+        return [_user(text)]
     said = [dict(message) for message in messages]
     system = model.get("system_prompt")
     if system and tokenizer.takes_system:
         said.insert(0, {"role": "system", "content": system})
     elif system:
         said[0]["content"] = f"{system}\n\n{said[0]['content']}"
-    return tokenizer.chat(said, model.get("template_arguments") or {}, image=image)
+    return said
 
 
 def _valid(value: Any) -> Any:

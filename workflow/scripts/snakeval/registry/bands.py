@@ -89,6 +89,6 @@ def quantized(model: Entry) -> bool:
     """Whether a model's weights are quantized: by its facts, or by its entry and the names in its source."""
     if model["facts"]:
         return model["facts"]["format"] not in ("bf16", "fp16")
-    source = model["source"]
+    source = model["source"] or {}
     names = (str(source.get(name, "")) for name in ("hub", "file", "path"))
     return model["quantization"] is not None or any(map(_QUANTIZED.search, names))

@@ -11,7 +11,7 @@ import jinja2
 import jinja2.meta
 import jinja2.nodes
 
-from snakeval import tasks
+from snakeval import parallel, tasks
 from snakeval.errors import SnakevalError, near
 from snakeval.registry.schema import show
 from snakeval.registry.spec import prompt_style, prompt_tokens
@@ -213,6 +213,7 @@ def model(entry: Entry, where: str, root: Path) -> Iterator[SnakevalError]:
             f"at most {longest}, facts.context",
             "Lower it, or extend the context by hf_overrides in engine_arguments.",
         )
+    yield from parallel.unfit(entry, where)
     if entry["images"]:
         yield from _images(entry, where)
     template = entry["chat_template"]
@@ -272,6 +273,14 @@ def pair(
             "false",
             f"true, as {name} shows images",
             "Set it if the model takes images, or exclude the model or the dataset.",
+        )
+        return
+    if dataset["continuation"] and model["endpoint"]:
+        yield SnakevalError(
+            f"{model_where}.endpoint",
+            "a server",
+            f"weights, as {name} asks for likelihoods of given texts, which no endpoint tells",
+            "Give the model as source:, or exclude the model or the dataset.",
         )
         return
     style = prompt_style(model, dataset)

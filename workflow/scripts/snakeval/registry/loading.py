@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from snakeval import tasks
+from snakeval import determinism, tasks
 from snakeval.errors import ConfigError, SnakevalError, near
-from snakeval.registry import checks, lock, schema, selection, spec
+from snakeval.registry import checks, endpoints, lock, quantized, schema, selection, spec
 from snakeval.registry.content import Contents
 from snakeval.registry.files import read_yaml
 from snakeval.registry.names import OtherNames
@@ -54,12 +54,14 @@ class _Loader:
         places = {name: place for (kind, name), place in self._places.items() if kind == "models"}
         self._names = OtherNames(registry["models"], places)
         self._errors += self._names.errors
+        self._errors += quantized.check(registry["models"], places)
         layers = self._names.resolved(selection.layers(shipped, self._given))
         settings = self._settings(shipped, layers)
         if not settings:
             self._stop_on_errors()
         self._check_categories(registry["categories"])
-        pairs, left_out = self._fitting(self._select(registry, layers), registry)
+        selected = self._select(registry, layers)
+        pairs, left_out = self._fitting(selected, registry, settings["deterministic"])
         judged = [pair for pair in pairs if _conversation(registry["datasets"][pair[1]])]
         judges = self._judges(settings, layers, registry["models"], judged)
         models, datasets = (
@@ -74,15 +76,36 @@ class _Loader:
             name: models.get(name) or {**entry, "title": entry["title"] or name}
             for name, entry in judges.items()
         }
-        for name, entry in (judges | models).items():
-            self._resolve_model(entry, self._places["models", name])
+        bases = self._bases(judges | models, registry["models"])
+        needed = bases | judges | models
+        for name, entry in sorted(needed.items(), key=lambda item: quantized.made_here(item[1])):
+            if settings["deterministic"]:
+                entry["deterministic"] = True
+            self._resolve_model(
+                entry, self._places["models", name], needed.get(entry["base_model"])
+            )
         data_dir = self._data_dir(settings["data_dir"], layers)
         for name, entry in datasets.items():
             self._resolve_dataset(name, entry, self._places["datasets", name], data_dir)
+            for model, place in ((models[name], self._places["models", name]) for name in models):
+                self._errors += quantized.calibrated_on(model, place, name, entry, data_dir)
         self._stop_on_errors()
         self._contents.save()
         run = _assembled(models, datasets, pairs, settings, left_out, judges)
-        return replace(run, notes=tuple(self._names.notes))
+        notes = determinism.notes(models) if settings["deterministic"] else ()
+        return replace(run, bases=bases, notes=(*self._names.notes, *notes))
+
+    def _bases(
+        self, needed: Mapping[str, dict[str, Any]], models: Mapping[str, dict[str, Any]]
+    ) -> dict[str, dict[str, Any]]:
+        """Return the entries that are quantized here for the run's models and are not among these."""
+        recipes = filter(None, map(quantized.recipe, needed.values()))
+        names = dict.fromkeys(recipe["model"] for recipe in recipes)
+        return {
+            name: {**models[name], "title": models[name]["title"] or name}
+            for name in names
+            if name not in needed and name in models
+        }
 
     def _judges(
         self,
@@ -131,6 +154,9 @@ class _Loader:
             )
         elif name in models:
             self._errors += checks.judge(name, models[name], settings, places["judge"])
+            if settings["deterministic"]:
+                where = self._places["models", name]
+                self._errors += determinism.unfit(name, models[name], where)
         return {name: models[name]} if name in models else {}
 
     def _select(
@@ -160,7 +186,10 @@ class _Loader:
         ]
 
     def _fitting(
-        self, pairs: list[tuple[str, str]], registry: Mapping[str, Mapping[str, Any]]
+        self,
+        pairs: list[tuple[str, str]],
+        registry: Mapping[str, Mapping[str, Any]],
+        deterministic: bool,
     ) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
         """Return the pairs that make sense, and the others with the reason; none that does is an error."""
         fitting, left_out = [], []
@@ -176,6 +205,9 @@ class _Loader:
                     self._places["datasets", dataset],
                 )
             )
+            if deterministic:
+                entry, where = registry["models"][model], self._places["models", model]
+                errors += determinism.unfit(model, entry, where)
             found += errors
             if errors:
                 reason = " ".join(str(error) for error in errors)
@@ -229,9 +261,13 @@ class _Loader:
                         "Rename the entry: the name becomes part of paths.",
                     )
                 )
+            if kind == "models" and not errors:
+                errors = list(endpoints.check(entry, self._places[kind, name]))
             self._errors += errors
             if not errors:
                 good[name] = schema.filled(entry, SINGULAR[kind])
+                if kind == "models":
+                    good[name] = quantized.completed(endpoints.completed(good[name]))
         return good
 
     def _settings(
@@ -292,15 +328,23 @@ class _Loader:
                             )
                         )
 
-    def _resolve_model(self, entry: dict[str, Any], where: str) -> None:
-        """Check a model and add what it is made from."""
+    def _resolve_model(
+        self, entry: dict[str, Any], where: str, base: dict[str, Any] | None
+    ) -> None:
+        """Check a model and add what it is made from; `base` is the entry that it is a copy of, if needed."""
         self._errors += checks.model(entry, where, self._root)
         identity: dict[str, Any] = {"tokenizer": None, "chat_template": None}
         try:
             for part in ("source", "tokenizer"):
-                if entry[part] is not None:
+                if entry[part] is not None and "quantize" in entry[part]:
+                    if base is None or "identity" not in base:
+                        return  # what is wrong with it has been said
+                    identity[part] = quantized.identity(entry, base, self._contents, where)
+                elif entry[part] is not None:
                     entry[part] = self._lock.pinned(entry[part], "models")
                     identity[part] = self._contents.identity(entry[part], f"{where}.{part}.path")
+            if entry["endpoint"] is not None:
+                identity["source"] = endpoints.identity(entry)
             if entry["chat_template"] is not None:
                 identity["chat_template"] = self._contents.content(
                     entry["chat_template"], f"{where}.chat_template"

@@ -89,7 +89,7 @@ def references(run: Run) -> list[Reference]:
 
 
 def _references(run: Run) -> Iterator[Reference]:
-    for entry in (run.models | run.judges).values():
+    for entry in run.entries().values():
         for part in ("source", "tokenizer"):
             if found := _reference(entry[part] or {}, "models"):
                 yield found

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from snakeval import parallel
 from snakeval.registry import bands, schema
 from snakeval.registry.files import read_yaml
 from snakeval.registry.protocol import describe
@@ -35,8 +36,8 @@ a run took, and what it weighed, stands in `results/models/`.
 *Weights* is what is fetched; the name leads to the maker's page, whose licence holds for a copy too. *AWQ* and
 *compressed-tensors* have four bits a weight, *bf16* and *fp16* sixteen. *KV cache* is what one token takes in it, and
 how many tokens fit beside the weights on one H100 of 80 GB: arithmetic, with 4 GiB set aside for the engine's work.
-A model with a gate gives its weights only to those who have accepted its licence; none of the copies that are
-fetched here is known to have one.
+A model with a gate gives its weights only to those who have accepted its licence; none of the quantized copies that
+are fetched here is known to have one.
 """
 
 H100_BYTES, WORKING_BYTES = 79.65 * 2**30, 4 * 2**30
@@ -187,11 +188,11 @@ def _loaded(name: str, entry: Entry) -> list[str]:
     """Return the cells of what is fetched and what it takes."""
     facts = entry["facts"]
     title = entry["title"] or name
-    shown = [f"`{name}`", f"{_link(title, entry['card'])}: {_weights(entry['source'])}"]
+    shown = [f"`{name}`", f"{_link(title, entry['card'])}: {_weights(entry)}"]
     if facts is None:
         return [*shown, "?", "?", "?", "?"]
     active = f", {facts['active']:g} at work" if facts["active"] else ""
-    given = H100_BYTES * entry["engine_limits"]["gpu_memory_utilization"] * entry["gpus"]
+    given = H100_BYTES * entry["engine_limits"]["gpu_memory_utilization"] * parallel.gpus(entry)
     left = given - facts["weights_gb"] * 1e9 - WORKING_BYTES
     tokens = max(0, int(left / facts["kv_bytes_per_token"]))
     return [
@@ -251,8 +252,13 @@ def _link(text: str, address: str | None) -> str:
     return f"[{text}]({address})" if address else text
 
 
-def _weights(source: Entry) -> str:
-    """Name a model's source and its revision."""
+def _weights(entry: Entry) -> str:
+    """Name a model's source and its revision, or its server."""
+    if endpoint := entry["endpoint"]:
+        return f"`{endpoint['model']}` at {endpoint['url']}"
+    source = entry["source"]
+    if "quantize" in source:
+        return f"made here from `{source['quantize']['model']}`"
     if "hub" not in source:
         return f"`{source.get('package') or source['path']}`"
     return f"`{source['hub']}`, {_revision(source)}"

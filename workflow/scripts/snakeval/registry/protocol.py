@@ -158,10 +158,16 @@ def shots(dataset: Entry, style: str) -> str:
 
 
 def thinks(model: Entry) -> bool:
-    """Whether a model with marks for thoughts is left to think: its template is not told otherwise."""
-    return (
-        bool(model["thinking"]) and model["template_arguments"].get("enable_thinking") is not False
-    )
+    """Whether a model with marks for thoughts is left to think: its template is not told otherwise.
+
+    An endpoint has marks in any case, so it is said to think where it gets tokens for that.
+    """
+    told = model["thinking_tokens" if model.get("endpoint") else "thinking"]
+    return bool(told) and not _is_told_not_to(model)
+
+
+def _is_told_not_to(model: Entry) -> bool:
+    return model["template_arguments"].get("enable_thinking") is False
 
 
 def _shows_shots(dataset: Entry, style: str) -> bool:
@@ -187,7 +193,7 @@ def _own(model: Entry, dataset: Entry, settings: Entry) -> Iterator[str]:
     if thinks(model):
         room = answer_tokens(model, dataset)
         yield f"thinks, thought and answer in up to {room:,} tokens"
-    elif model["thinking"]:
+    elif model["thinking"] and _is_told_not_to(model):
         yield "thinking switched off"
     if model["system_prompt"] is not None:
         yield "with a system prompt of its own"

@@ -94,9 +94,11 @@ def missing(pair: Pair, root: Path = Path()) -> Missing:
 class Run:
     """The selected entries with all defaults filled in, their pairs in registry order, and the settings.
 
-    `judges` holds the entry of the model that judges conversations, if one does. Besides the registry's
+    `judges` holds the entry of the model that judges conversations, if one does, `bases` those of further
+    models that quantized ones are made from here. Besides the registry's
     own keys an entry holds `source_id` (names the fetched files), `identity`
-    (content and revisions of what it is made from) and, of a dataset, `oracle_id` (names its check).
+    (content and revisions of what it is made from) and, of a dataset, `oracle_id` (names its check), of a
+    model `deterministic`, true where the run is.
     `notes` tells what was understood in another way than it was written; it is not saved.
     """
 
@@ -106,11 +108,26 @@ class Run:
     settings: dict[str, Any]
     left_out: tuple[dict[str, Any], ...] = field(default=())
     judges: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bases: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def entry(self, model: str) -> dict[str, Any]:
-        """Return the entry of a model that answers or judges."""
-        return self.models[model] if model in self.models else self.judges[model]
+        """Return the entry of a model that answers, judges or is quantized."""
+        return self.entries()[model]
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """Return the entries of all models that the run needs, by name."""
+        return self.models | self.judges | self.bases
+
+    def base_model(self, model: str) -> str | None:
+        """Return the model of whose weights a model's are a quantized copy; None where they are none."""
+        base: str | None = self.entry(model)["base_model"]
+        return base
+
+    def source(self, model: str) -> dict[str, Any] | None:
+        """Return where a model's weights come from, of one that is quantized here its base model's source."""
+        found: dict[str, Any] | None = self.entry(model)["source"]
+        return self.source(found["quantize"]["model"]) if found and "quantize" in found else found
 
     def baseline(self, pair: Pair) -> Pair | None:
         """Return the pair whose answers a judge compares a pair's with; None where it only grades."""
@@ -194,6 +211,7 @@ class Run:
             "models": self.models,
             "datasets": self.datasets,
             "judges": self.judges,
+            "bases": self.bases,
             "pairs": [list(astuple(pair)) for pair in self.pairs],
             "settings": self.settings,
             "left_out": list(self.left_out),
@@ -228,6 +246,7 @@ def read_run(path: Path) -> Run:
             settings=record["settings"],
             left_out=tuple(record["left_out"]),
             judges=record["judges"],
+            bases=record["bases"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(

@@ -100,6 +100,7 @@ def _translate(error: Any, where: str, prefix: str) -> Iterator[SnakevalError]:
     path = _join(prefix, *error.absolute_path)
     place = f"{where}: {path}" if path else where
     about = str(schema.get("description", ""))
+    shown = "a text that is not shown here" if schema.get("writeOnly") else show(value)
     match error.validator:
         case "additionalProperties":
             known = list(schema.get("properties", {}))
@@ -124,10 +125,11 @@ def _translate(error: Any, where: str, prefix: str) -> Iterator[SnakevalError]:
             )
         case "oneOf":
             forms = [branch["required"][0] for branch in limit]
-            got = " and ".join(form for form in forms if form in value) or "none of them"
+            given = (form for form in forms if value.get(form) is not None)
+            got = " and ".join(given) or "none of them"
             yield SnakevalError(place, got, f"exactly one of {', '.join(forms)}", about)
         case "enum":
-            options = [option for option in limit if option is not None]
+            options = [str(option) for option in limit if option is not None]
             close = near(value, options) if isinstance(value, str) else ""
             fix = close if close.startswith("Did you mean") else about
             expected = f"one of {', '.join(options)}" + (" or null" if None in limit else "")
@@ -137,7 +139,7 @@ def _translate(error: Any, where: str, prefix: str) -> Iterator[SnakevalError]:
             expected = " or ".join(TYPES[kind] for kind in kinds)
             yield SnakevalError(place, show(value), expected, about)
         case "pattern":
-            yield SnakevalError(place, show(value), f"text of the form {limit}", about)
+            yield SnakevalError(place, shown, f"text of the form {limit}", about)
         case "minLength" | "minItems" | "minProperties":
             yield SnakevalError(place, "nothing in it", "at least one", about)
         case kind:

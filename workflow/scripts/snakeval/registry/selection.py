@@ -13,7 +13,11 @@ GIVEN = "--config/--configfile"
 SHIPPED = "config/config.yaml"
 JUDGING = ("judge", "judge_baseline", "judge_repeats", "judge_max_tokens")
 SPEED = ("benchmark_streams", "benchmark_prompt_tokens", "benchmark_answer_tokens")
-SETTINGS = ("optional_datasets", "limit", "repeats", "seed", "pairs_per_engine", *JUDGING, *SPEED)
+PRICE, MEMORY = "price_per_gpu_hour", "gpu_memory_gb"
+SETTINGS = (
+    *("optional_datasets", "limit", "repeats", "seed", "deterministic", "pairs_per_engine"),
+    *(*JUDGING, *SPEED, PRICE, MEMORY),
+)
 NAMES = ("categories", "models", "datasets", "exclude_models", "exclude_datasets")
 KINDS = ("models", "datasets", "categories")
 REST = ("data_dir", "sandbox", "report")
@@ -71,6 +75,8 @@ def _plain(key: Any, value: Any) -> Any:
     if key in SETTINGS and isinstance(value, str):
         if re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
             return int(value)
+        if key in (PRICE, MEMORY) and re.fullmatch(r"[+-]?[0-9]{0,18}\.[0-9]+", value.strip()):
+            return float(value)
         if value.strip().lower() in ("", "null", "none"):
             return None
         if value.strip().lower() in ("true", "false"):

@@ -17,7 +17,7 @@ GENERATOR_VERSION = 1
 SCORING_VERSION = 2
 
 # Raised whenever speed is measured in another way.
-BENCHMARK_VERSION = 1
+BENCHMARK_VERSION = 2
 
 Entry = Mapping[str, Any]
 
@@ -97,6 +97,7 @@ def model_part(model: Entry) -> dict[str, Any]:
         "tokenizer": model["identity"]["tokenizer"],
         **_tokenizer_class(model),
         **{name: model[name] for name in names},
+        **({"deterministic": True} if model.get("deterministic") else {}),
     }
 
 
@@ -189,8 +190,13 @@ def benchmark(model: Entry, settings: Entry) -> str:
 
 def model_source(model: Entry) -> str:
     """Return the fingerprint of what a fetched model depends on."""
+    return fingerprint(model_parts(model))
+
+
+def model_parts(model: Entry) -> dict[str, Any]:
+    """Return what a fetched model depends on."""
     parts = {name: model["identity"][name] for name in ("source", "tokenizer")}
-    return fingerprint(parts | _tokenizer_class(model))
+    return parts | _tokenizer_class(model)
 
 
 def _tokenizer_class(model: Entry) -> dict[str, str]:

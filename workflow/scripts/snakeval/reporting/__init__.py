@@ -22,13 +22,13 @@ class Failure(TypedDict):
 
     model: str
     dataset: str
-    stage: str  # fetch_model, fetch_dataset, generate, predictions, score
+    stage: str  # fetch_model, quantize_model, fetch_dataset, generate, predictions, score
     reason: str  # one line
     log: NotRequired[str | None]
 
 
 def summarize(run: Run, folder: Path, output: Path, failures: Sequence[Failure] = ()) -> None:
-    """Write leaderboard.csv, performance.csv, samples.parquet, provenance.json and failures.json.
+    """Write leaderboard, performance, models and comparisons .csv, samples.parquet, provenance and failures .json.
 
     Args:
         run: the resolved run; only its pairs are read, whatever else lies in `folder`.

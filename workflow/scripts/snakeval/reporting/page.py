@@ -24,6 +24,7 @@ STATE_MARKS = {"correct": "✓", "wrong": "✗", "incomplete": "…", "unscored"
 FILTERS = (
     *(formats.percent, formats.interval, formats.bounds, formats.count, formats.amount),
     *(formats.seconds, formats.gibibytes, formats.joules, formats.words),
+    *(formats.points, formats.points_interval, formats.width, formats.p_value),
 )
 
 

@@ -101,6 +101,14 @@ def _identity(row: Mapping[str, Any]) -> tuple[str, int]:
     return row["id"], row["repeat"]
 
 
+def said(prediction: Prediction) -> tuple[str, ...] | None:
+    """Return the text of an answer, of a conversation all its turns; None where likelihoods were asked."""
+    if "logprobs" in prediction:
+        return None
+    turns = prediction.get("turns")
+    return tuple(turn["completion"] for turn in turns or [prediction])
+
+
 def failure_class(score: Score) -> str | None:
     """Return the judge's word for what went wrong with an answer, None for a correct one."""
     if score["state"] == "correct":

@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Any
 from snakeval.errors import StorageError
 from snakeval.records import read_json, write_json, write_text
 from snakeval.registry.protocol import protocol
+from snakeval.registry.selection import PRICE
 from snakeval.reporting import Failure
+from snakeval.reporting.couples import COMPARISONS, comparisons
 from snakeval.reporting.pairs import STATES, PairFiles, failure_class
+from snakeval.reporting.performance import (
+    MODEL_COLUMNS,
+    PAIR_COLUMNS,
+    Answered,
+    model_rows,
+    pair_rows,
+    streams,
+)
 from snakeval.reporting.text import csv_text
+from snakeval.speed import Stream
 
 if TYPE_CHECKING:
     from snakeval.registry import Pair, Run
@@ -23,12 +34,6 @@ LEADERBOARD = (
     *("model", "dataset", "metric", "value", "ci_low", "ci_high", "n"),
     *(*STATES, "cut_prompts", "limit_hits"),
     *("sandbox", "judged_together", "key", "protocol", "open_thoughts"),
-)
-PERFORMANCE = (
-    *("model", "dataset", "key", "requests", "prompt_tokens", "completion_tokens"),
-    *("output_tokens_per_s", "latency_p50_s", "latency_p95_s", "ttft_p50_s"),
-    *("start_s", "compile_s", "load_s", "generate_s"),
-    *("peak_memory_bytes", "weights_memory_bytes", "joules", "gpu"),
 )
 SAMPLES = {
     **dict.fromkeys(("model", "dataset", "key", "id"), "string"),
@@ -46,21 +51,24 @@ def write_summary(run: Run, folder: Path, output: Path, failures: Sequence[Failu
     """See `reporting.summarize`."""
     failures = [*failures, *_unnamed_failures(run, folder, failures)]
     leaderboard: list[dict[str, Any]] = []
-    metas: dict[Pair, dict[str, Any]] = {}
-    samples: dict[Pair, list[dict[str, Any]]] = {}
+    answered: list[Answered] = []
+    samples: list[dict[str, Any]] = []
     for pair in run.pairs:
         files = PairFiles(folder, pair)
         if files.complete():
-            metas[pair] = files.meta()
-            samples[pair] = list(_sample_rows(files))
+            rows, requests = _samples(files)
+            samples += rows
             leaderboard.append(_leaderboard_row(run, pair, files.metrics()))
-    rates = output_rates(metas)
-    performance = [
-        _performance_row(pair, meta, samples[pair], rates[pair]) for pair, meta in metas.items()
-    ]
+            latencies = [row["latency_s"] for row in rows]
+            correct = leaderboard[-1]["correct"]
+            answered.append(Answered(pair, files.meta(), latencies, requests, correct))
+    price = run.settings.get(PRICE)
     _write_csv(output / "leaderboard.csv", LEADERBOARD, leaderboard)
-    _write_csv(output / "performance.csv", PERFORMANCE, performance)
-    _write_parquet(output / "samples.parquet", [row for rows in samples.values() for row in rows])
+    _write_csv(output / "performance.csv", PAIR_COLUMNS, pair_rows(answered, price))
+    _write_csv(output / "models.csv", MODEL_COLUMNS, model_rows(answered, price))
+    _write_csv(output / "comparisons.csv", COMPARISONS, comparisons(run, folder))
+    _write_parquet(output / "samples.parquet", samples)
+    metas = {each.pair: each.meta for each in answered}
     write_json(output / "provenance.json", _provenance(run, folder, metas))
     write_json(output / "failures.json", failures)
 
@@ -104,80 +112,16 @@ def _leaderboard_row(run: Run, pair: Pair, metrics: Mapping[str, Any]) -> dict[s
     }
 
 
-def _performance_row(
-    pair: Pair, meta: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], rate: float | None
-) -> dict[str, Any]:
-    seconds, tokens, memory = (meta.get(name) or {} for name in ("seconds", "tokens", "memory"))
-    gpu = meta.get("gpu") or {}
-    return {
-        "model": pair.model,
-        "dataset": pair.dataset,
-        "key": pair.key,
-        "requests": len(rows),
-        "prompt_tokens": tokens.get("prompt"),
-        "completion_tokens": tokens.get("completion"),
-        "output_tokens_per_s": rate,
-        "latency_p50_s": percentile([row["latency_s"] for row in rows], 50),
-        "latency_p95_s": percentile([row["latency_s"] for row in rows], 95),
-        "ttft_p50_s": percentile([row["ttft_s"] for row in rows], 50),
-        **{f"{name}_s": seconds.get(name) for name in ("start", "compile", "load", "generate")},
-        "peak_memory_bytes": memory.get("peak_bytes"),
-        "weights_memory_bytes": memory.get("weights_bytes"),
-        "joules": meta.get("joules"),
-        "gpu": gpu.get("name"),
-    }
-
-
-def output_rates(metas: Mapping[Pair, Mapping[str, Any]]) -> dict[Pair, float | None]:
-    """Return the output tokens per second of the engines that answered each pair.
-
-    An engine answers all pairs of its model in one batch, so its seconds belong to them together:
-    pairs that share an engine share one number. None where an engine's seconds are not known,
-    and for a pair without an output token, as where likelihoods were asked.
-    """
-    rates: dict[Pair, float | None] = {}
-    for pair, meta in metas.items():
-        together, sessions = [pair], _sessions(meta)
-        while joined := [
-            other
-            for other, its in metas.items()
-            if other.model == pair.model and other not in together and sessions & _sessions(its)
-        ]:
-            together += joined
-            sessions = sessions.union(*(_sessions(metas[other]) for other in joined))
-        seconds = {
-            start["session"]: start.get("generate_s")
-            for other in together
-            for start in metas[other]["engine_starts"]
-        }
-        tokens = sum(metas[other]["tokens"]["completion"] for other in together)
-        known = [value for value in seconds.values() if value]
-        measured = known and len(known) == len(seconds) and meta["tokens"]["completion"]
-        rates[pair] = tokens / sum(known) if measured else None
-    return rates
-
-
-def _sessions(meta: Mapping[str, Any]) -> set[str]:
-    return {start["session"] for start in meta["engine_starts"]}
-
-
-def percentile(values: Iterable[float | None], percent: float) -> float | None:
-    """Return a percentile of the measured values (linear between ranks), None if there are none."""
-    measured = sorted(value for value in values if value is not None)
-    if not measured:
-        return None
-    rank = (len(measured) - 1) * percent / 100
-    low = measured[int(rank)]
-    high = measured[min(int(rank) + 1, len(measured) - 1)]
-    return low + (high - low) * (rank - int(rank))
-
-
-def _sample_rows(files: PairFiles) -> Iterable[dict[str, Any]]:
+def _samples(files: PairFiles) -> tuple[list[dict[str, Any]], list[Stream]]:
+    """Return a pair's rows of samples.parquet, and its requests."""
     timings = files.timings()
     pair = files.pair
+    rows: list[dict[str, Any]] = []
+    requests: list[Stream] = []
     for prediction, score in files.answers():
         timing = timings.get((prediction["id"], prediction["repeat"]))
-        yield {
+        requests += streams(prediction, timing)
+        row: dict[str, Any] = {
             "model": pair.model,
             "dataset": pair.dataset,
             "key": pair.key,
@@ -194,12 +138,14 @@ def _sample_rows(files: PairFiles) -> Iterable[dict[str, Any]]:
             "ttft_s": timing["ttft_s"] if timing else None,
             "error": prediction.get("error"),
         }
+        rows.append(row)
+    return rows, requests
 
 
 def _provenance(run: Run, folder: Path, metas: Mapping[Pair, Mapping[str, Any]]) -> dict[str, Any]:
     """Collect what the answers came from; a list where the pairs differ."""
-    gpus = {str((meta.get("gpu") or {}).get("name") or "none") for meta in metas.values()}
-    began = sorted(session for meta in metas.values() for session in _sessions(meta))
+    gpus = {str((meta.get("gpu") or {}).get("name") or _instead(meta)) for meta in metas.values()}
+    began = sorted(start["session"] for meta in metas.values() for start in meta["engine_starts"])
     versions: dict[str, set[str]] = {}
     for meta in metas.values():
         for name, version in (meta.get("versions") or {}).items():
@@ -217,6 +163,11 @@ def _provenance(run: Run, folder: Path, metas: Mapping[Pair, Mapping[str, Any]])
         "first_engine_start": _began(began[0]) if began else None,
         "last_engine_start": _began(began[-1]) if began else None,
     }
+
+
+def _instead(meta: Mapping[str, Any]) -> str:
+    """Return what answered in place of a GPU of this machine."""
+    return "endpoint" if meta.get("device") == "endpoint" else "none"
 
 
 def _pair_provenance(run: Run, pair: Pair) -> dict[str, Any]:
@@ -237,7 +188,9 @@ def command(run: Run) -> str:
     chosen = {
         "models": ",".join(run.models),
         "datasets": ",".join(run.datasets),
-        **{name: run.settings.get(name) for name in ("limit", "repeats", "seed", "data_dir")},
+        **{
+            name: run.settings.get(name) for name in ("limit", "repeats", "seed", "data_dir", PRICE)
+        },
     }
     given = " ".join(f"{name}={value}" for name, value in chosen.items() if value is not None)
     return f"snakemake --cores 1 --resources gpu=1 --config {given}"

@@ -11,16 +11,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snakeval import determinism
 from snakeval.errors import StorageError
 from snakeval.records import Prediction, Prompt, Score, read_json
 from snakeval.registry.lock import COMMIT
 from snakeval.registry.protocol import Protocol, differences, protocol
-from snakeval.reporting import figures
-from snakeval.reporting.formats import MISSING, amount, count, gibibytes, joules, percent, seconds
+from snakeval.reporting import couples, figures, forecasts
+from snakeval.reporting.formats import (
+    MISSING,
+    amount,
+    count,
+    gibibytes,
+    hundredths,
+    joules,
+    percent,
+    seconds,
+    several,
+    watts,
+)
 from snakeval.reporting.isolation import Isolation, judged_together
+from snakeval.reporting.noise import NoiseView, noise
 from snakeval.reporting.pairs import STATES, PairFiles, failure_class
+from snakeval.reporting.performance_view import PerformanceView, performance
 from snakeval.reporting.references import Compared, compared
 from snakeval.reporting.text import clip, line
+from snakeval.sources.unavailable import label
 
 if TYPE_CHECKING:
     from snakeval.registry import Pair, Run
@@ -121,10 +136,10 @@ class PairView:
             f"{done['n']:,} answers were completed and judged: over them, {row['metric']} is "
             f"{percent(done['value'])}. Had the other {row['incomplete'] + row['unscored']:,} all been wrong, "
             f"it would be {percent(bounds['low'])} over all; had they all been right, "
-            f"{percent(bounds['high'])}. {_several(row['limit_hits'], 'answer')} reached the token limit"
+            f"{percent(bounds['high'])}. {several(row['limit_hits'], 'answer')} reached the token limit"
         )
         if row["open_thoughts"] is not None:
-            text += f", and {_several(row['open_thoughts'], 'answer')} ended inside a thought"
+            text += f", and {several(row['open_thoughts'], 'answer')} ended inside a thought"
         return f"{text}."
 
     @property
@@ -234,6 +249,10 @@ class View:
     left_out: list[dict[str, Any]]
     selected: int
     models: dict[str, str]
+    couples: list[couples.CoupleView]
+    noise: NoiseView | None
+    performance: PerformanceView | None
+    forecasts: list[forecasts.StartView]
 
     @property
     def unsafe(self) -> list[PairView]:
@@ -281,6 +300,22 @@ def build(run: Run, folder: Path, summary: Path) -> View:
         left_out=list(run.left_out),
         selected=len(run.pairs),
         models=titles,
+        couples=couples.views(
+            run,
+            folder,
+            list(_table(summary / "comparisons.csv")),
+            speeds,
+            {(pair.pair.model, pair.pair.dataset): pair.meta for pair in pairs},
+        ),
+        noise=noise(run, folder, [(pair.pair, pair.title) for pair in pairs]),
+        performance=performance(
+            run,
+            folder,
+            list(_table(summary / "models.csv")),
+            [(pair.pair, pair.title, pair.anchor) for pair in pairs],
+            speeds,
+        ),
+        forecasts=forecasts.starts(run, folder, [(pair.pair, pair.meta) for pair in pairs]),
     )
 
 
@@ -296,7 +331,8 @@ def _table(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _cell(name: str, cell: str) -> Any:
-    if name in ("model", "dataset", "metric", "sandbox", "key", "gpu", "protocol"):
+    texts = ("model", "dataset", "metric", "sandbox", "key", "device", "gpu", "protocol")
+    if name in texts or name in couples.TEXTS:
         return cell or None
     if not cell:
         return None
@@ -308,11 +344,7 @@ def _title(run: Run, pairs: Sequence[PairView]) -> str:
         return pairs[0].title
     models = {pair.model for pair in run.pairs}
     datasets = {pair.dataset for pair in run.pairs}
-    return f"{_several(len(models), 'model')} on {_several(len(datasets), 'dataset')}"
-
-
-def _several(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{several(len(models), 'model')} on {several(len(datasets), 'dataset')}"
 
 
 def _pair(run: Run, files: PairFiles, row: dict[str, Any], speed: dict[str, Any]) -> PairView:
@@ -363,13 +395,14 @@ def _facts(
     model = run.models[pair.model]
     versions, memory = meta.get("versions") or {}, meta.get("memory") or {}
     gpu = meta.get("gpu")
-    yield (
-        "model",
-        f"{_source(model['source'])}{'' if is_pinned(model['source']) else ' (unpinned)'}",
-    )
+    yield "model", _source(model)
     yield "model commit", meta.get("model_commit") or MISSING
+    if says := _server(meta):
+        yield "the server says", says
     yield "quantization", model["quantization"] or "as in the checkpoint"
     yield "dtype", model["dtype"]
+    if mode := determinism.mode(model, meta.get("device")):
+        yield "deterministic", mode
     yield "context", f"{model['max_model_len']:,} tokens"
     yield "protocol", f"{its_protocol.text} ({its_protocol.id})"
     yield "the model's own", its_protocol.own
@@ -380,7 +413,8 @@ def _facts(
         "versions",
         ", ".join(f"{name} {version}" for name, version in versions.items() if version),
     )
-    yield "GPU", f"{gpu['count']} × {gpu['name']}, driver {gpu['driver']}" if gpu else "none (CPU)"
+    without = "endpoint" if is_served(meta) else "none (CPU)"
+    yield "GPU", f"{gpu['count']} × {gpu['name']}, driver {gpu['driver']}" if gpu else without
     yield "kernels", _joined(meta.get("kernels"))
     scorer = metrics["scorer"]
     yield "scored by", f"{scorer['task']}, version {scorer['version']}"
@@ -396,6 +430,7 @@ def _facts(
     yield "latency, median", seconds(speed["latency_p50_s"])
     yield "latency, 95th percentile", seconds(speed["latency_p95_s"])
     yield "time to first token, median", seconds(speed["ttft_p50_s"])
+    yield "time between tokens, median", seconds(speed["inter_token_p50_s"])
     yield "engine start", seconds(speed["start_s"])
     yield "of it loading weights", seconds(speed["load_s"])
     yield "of it compiling", seconds(speed["compile_s"])
@@ -403,8 +438,22 @@ def _facts(
     yield "weights in memory", gibibytes(speed["weights_memory_bytes"])
     yield "peak memory", gibibytes(speed["peak_memory_bytes"])
     yield "tokens in the KV cache", count(memory.get("kv_cache_tokens"))
+    yield "GPU utilisation", hundredths(speed["utilization_percent"])
+    yield "mean power", watts(speed["power_w"])
     energy = joules(speed["joules"])
-    yield "energy", "not measured (no GPU)" if energy == MISSING and not gpu else energy
+    missing = f"not measured ({'endpoint' if is_served(meta) else 'no GPU'})"
+    yield "energy", missing if energy == MISSING and not gpu else energy
+
+
+def is_served(meta: Mapping[str, Any]) -> bool:
+    """Whether a pair was answered by a server of somebody else's."""
+    return meta.get("device") == "endpoint"
+
+
+def _server(meta: Mapping[str, Any]) -> str:
+    """Return what the servers that answered said they were, each once."""
+    said = (start.get("server") or {} for start in meta["engine_starts"])
+    return "; ".join(dict.fromkeys(", ".join(server.values()) for server in said if server))
 
 
 def is_pinned(source: Mapping[str, Any]) -> bool:
@@ -416,12 +465,17 @@ def is_pinned(source: Mapping[str, Any]) -> bool:
     return True  # local files are known by their content
 
 
-def _source(source: Mapping[str, Any]) -> str:
+def _source(model: Mapping[str, Any]) -> str:
+    if endpoint := model["endpoint"]:
+        return f"{endpoint['model']} at {endpoint['url']}"
+    source = model["source"]
     if "hub" in source:
-        return f"{source['hub']} at {source.get('revision') or 'its newest revision'}"
-    if "package" in source:
-        return f"{source['file']} in {source['package']}"
-    return str(source["path"])
+        text = f"{source['hub']} at {source.get('revision') or 'its newest revision'}"
+    elif "package" in source:
+        text = f"{source['file']} in {source['package']}"
+    else:
+        text = str(source["path"]) if "path" in source else label(source)
+    return text if is_pinned(source) else f"{text} (unpinned)"
 
 
 def _engine(engine: str, versions: Mapping[str, Any]) -> str:
@@ -542,11 +596,18 @@ def _notices(run: Run, pairs: Sequence[PairView]) -> Iterator[Notice]:
     unpinned = [
         str(run.models[slug]["title"])
         for slug in dict.fromkeys(pair.pair.model for pair in pairs)
-        if not is_pinned(run.models[slug]["source"])
+        if (source := run.source(slug)) and not is_pinned(source)
     ]
     if unpinned:
         text = "The revision is not a commit: another day the same run may get other weights."
         yield Notice(text, unpinned)
+    if served := dict.fromkeys(pair.model_title for pair in pairs if is_served(pair.meta)):
+        text = (
+            "Answered by an endpoint: which weights it holds is only what it says, another day it may hold "
+            "others, and times are those seen from here."
+        )
+        yield Notice(text, list(served))
+    pairs = [pair for pair in pairs if not is_served(pair.meta)]
     without_gpu = dict.fromkeys(pair.model_title for pair in pairs if not pair.meta.get("gpu"))
     if without_gpu:
         yield Notice(

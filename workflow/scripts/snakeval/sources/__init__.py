@@ -4,6 +4,7 @@
 |---|---|
 | `datasets` | try a dataset's sources in order, normalise the rows, write the samples |
 | `models` | bring a model and its tokenizer here, check the folder |
+| `endpoints` | ask a server whether it holds a model |
 | `hub` | access, retries and errors of the Hugging Face hub |
 | `packages` | files inside installed Python distributions |
 | `rows` | read JSONL, JSON, CSV, parquet and YAML files row by row |

@@ -193,8 +193,13 @@ def _write_weights(file: Path, facts: dict[str, Any], folder: Path) -> None:
         if key in facts
     }
     _write(folder / "generation_config.json", ids)
+    let_others_read(folder)
+
+
+def let_others_read(folder: Path) -> None:
+    """Give a folder's files the usual permissions: safetensors writes some that only their owner may read."""
     for path in folder.iterdir():
-        path.chmod(0o666 & ~_umask())  # safetensors writes files that only their owner may read
+        path.chmod(0o666 & ~_umask())
 
 
 def _umask() -> int:

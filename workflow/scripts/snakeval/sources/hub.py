@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 from snakeval.errors import SourceError
-from snakeval.sources.unavailable import Unavailable
+from snakeval.sources.unavailable import Unavailable, Unreachable
 
 Kind = Literal["model", "dataset"]
 T = TypeVar("T")
@@ -75,6 +75,28 @@ def check_access(repo: str, kind: Kind, commit: str, file: str) -> None:
     url = hf_hub_url(repo, file, repo_type=kind, revision=commit)
     try:
         patiently(lambda: get_hf_file_metadata(url, timeout=PROBE_TIMEOUT), repo, patient=False)
+    except Exception as error:
+        raise explain(error, repo, kind, commit) from error
+
+
+def text(repo: str, kind: Kind, commit: str, file: str) -> str:
+    """Return a small file's text; nothing is kept.
+
+    Raises:
+        Unavailable: it cannot be had.
+    """
+    from huggingface_hub import get_session, hf_hub_url
+    from huggingface_hub.utils._headers import build_hf_headers
+    from huggingface_hub.utils._http import hf_raise_for_status
+
+    def ask() -> str:
+        address = hf_hub_url(repo, file, repo_type=kind, revision=commit)
+        answer = get_session().get(address, headers=build_hf_headers(), timeout=PROBE_TIMEOUT)
+        hf_raise_for_status(answer)
+        return str(answer.text)
+
+    try:
+        return patiently(ask, repo, patient=False)
     except Exception as error:
         raise explain(error, repo, kind, commit) from error
 
@@ -182,7 +204,8 @@ def explain(error: Exception, repo: str, kind: Kind, revision: str | None) -> So
             "already here is kept.",
         )
     if isinstance(root, OfflineModeIsEnabled) or constants.is_offline_mode():
-        return failed(
+        return Unreachable(
+            where,
             f"offline mode (HF_HUB_OFFLINE is set), and not in {constants.HF_HUB_CACHE}",
             "files that were fetched before",
             "Fetch them once with HF_HUB_OFFLINE unset and the same HF_HOME, or give the source "
@@ -196,7 +219,8 @@ def explain(error: Exception, repo: str, kind: Kind, revision: str | None) -> So
         )
     if _is_transport(root) or isinstance(root, (LocalEntryNotFoundError, ConnectionError)):
         proxy = " through the proxy" if type(root).__name__ == "ProxyError" else ""
-        return failed(
+        return Unreachable(
+            where,
             f"no connection to {endpoint()}{proxy} ({type(root).__name__})",
             "a network, or files that are already here",
             "This machine cannot reach the hub: run the fetch on one that can, such as a login "

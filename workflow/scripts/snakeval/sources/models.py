@@ -8,13 +8,13 @@ import json
 import shutil
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from snakeval.errors import SnakevalError, SourceError, StorageError
 from snakeval.records import write_json
-from snakeval.sources import gguf, hub, packages
+from snakeval.sources import endpoints, gguf, hub, packages
 from snakeval.sources.unavailable import Unavailable, label, portable, short
 
 TOKENIZER_FILES = (
@@ -54,8 +54,16 @@ def fetch(slug: str, entry: dict[str, Any], status_path: Path) -> bool:
     Raises:
         StorageError: the status cannot be written.
     """
+    place = status_path.with_suffix("")
+    return recorded(slug, entry, status_path, lambda: _fetch(slug, entry, place))
+
+
+def recorded(
+    slug: str, entry: dict[str, Any], status_path: Path, bring: Callable[[], dict[str, Any]]
+) -> bool:
+    """Write the status that `bring` returns, or why it could not; else as `fetch`."""
     try:
-        status = _fetch(slug, entry, status_path.with_suffix(""))
+        status = bring()
     except SnakevalError as error:
         fix = error.fix
         if isinstance(error, Unavailable) and entry.get("gated") and entry.get("card"):
@@ -73,17 +81,15 @@ def _fetch(slug: str, entry: dict[str, Any], place: Path) -> dict[str, Any]:
     dummy = arguments.get("load_format") == "dummy"
     code = bool(arguments.get("trust_remote_code"))
     own = entry.get("tokenizer") is None
+    if entry.get("endpoint"):
+        return _served(entry, place, code)
     model = _bring(entry["source"], place, weights=not dummy, tokenizer=own, code=code)
     check_folder(model.folder, weights=not dummy, tokenizer=own)
-    tokenizer = model
-    if not own:
-        second = place.with_name(f"{place.name}-tokenizer")
-        tokenizer = _bring(entry["tokenizer"], second, weights=False, tokenizer=True, code=code)
-        check_folder(tokenizer.folder, config=False, weights=False)
-    if entry.get("tokenizer_class"):
-        copy = place.with_name(f"{place.name}-retyped")
-        _retype(tokenizer.folder, copy, entry["tokenizer_class"])
-        tokenizer = tokenizer._replace(folder=copy)
+    return had(slug, entry, model, _tokenizer(entry, place, code, model))
+
+
+def had(slug: str, entry: dict[str, Any], model: Fetched, tokenizer: Fetched) -> dict[str, Any]:
+    """Return the status of a model whose files are here."""
     files = _listing(model.folder)
     size = sum(files.values())
     print(f"model {slug}: {len(files)} files, {size / 1e9:.2f} GB", file=sys.stderr)
@@ -99,8 +105,46 @@ def _fetch(slug: str, entry: dict[str, Any], place: Path) -> dict[str, Any]:
     }
 
 
+def _served(entry: dict[str, Any], place: Path, code: bool) -> dict[str, Any]:
+    """Return the status of a model that a server holds, after asking it; what it holds nobody here knows."""
+    endpoints.check(entry["endpoint"])
+    tokenizer = _tokenizer(entry, place, code, None) if entry.get("tokenizer") else None
+    return {
+        "status": "ok",
+        "reason": None,
+        "path": None,
+        "tokenizer_path": portable(tokenizer.folder) if tokenizer else None,
+        "commit": None,
+        "files": [],
+        "bytes": None,
+        "licence": entry.get("licence"),
+    }
+
+
+def _tokenizer(entry: dict[str, Any], place: Path, code: bool, model: Fetched | None) -> Fetched:
+    """Bring a model's tokenizer here, where it is not the model's own."""
+    tokenizer = model
+    if tokenizer is None or entry.get("tokenizer"):
+        second = place.with_name(f"{place.name}-tokenizer")
+        tokenizer = _bring(entry["tokenizer"], second, weights=False, tokenizer=True, code=code)
+        check_folder(tokenizer.folder, config=False, weights=False)
+    if entry.get("tokenizer_class"):
+        copy = place.with_name(f"{place.name}-retyped")
+        _retype(tokenizer.folder, copy, entry["tokenizer_class"])
+        tokenizer = tokenizer._replace(folder=copy)
+    return tokenizer
+
+
 def _retype(folder: Path, copy: Path, tokenizer_class: str) -> None:
     """Make a copy of a tokenizer that says it is of another class."""
+    copy_small_files(folder, copy)
+    config = folder / "tokenizer_config.json"
+    said = _read_object(config) if config.exists() else {}
+    write_json(copy / config.name, said | {"tokenizer_class": tokenizer_class})
+
+
+def copy_small_files(folder: Path, copy: Path) -> None:
+    """Copy what a model folder holds besides weights, among it the tokenizer."""
     wanted = [
         path
         for path in sorted(folder.iterdir())
@@ -113,9 +157,6 @@ def _retype(folder: Path, copy: Path, tokenizer_class: str) -> None:
             shutil.copyfile(path, copy / path.name)
     except OSError as error:
         raise StorageError.from_os_error(error, copy) from error
-    config = folder / "tokenizer_config.json"
-    said = _read_object(config) if config.exists() else {}
-    write_json(copy / config.name, said | {"tokenizer_class": tokenizer_class})
 
 
 def _listing(folder: Path) -> dict[str, int]:
@@ -192,7 +233,7 @@ def _hub(source: dict[str, Any], *, weights: bool, tokenizer: bool, code: bool) 
         if hub.is_unknown(failure):
             traceback.print_exception(error)
         raise failure from error
-    return Fetched(Path(folder), Path(folder).name, _licence(info))
+    return Fetched(Path(folder), Path(folder).name, licence(info))
 
 
 def _cached(
@@ -220,13 +261,14 @@ def _cached(
     return Fetched(folder, folder.name, None)
 
 
-def _licence(info: Any) -> str | None:
+def licence(info: Any) -> str | None:
+    """Return the licence that a repository's card names; None where it names none."""
     card = info.card_data
     if card is None:
         return None
-    licence = getattr(card, "license", None)
+    said = getattr(card, "license", None)
     name = getattr(card, "license_name", None)
-    return short(name if licence == "other" and name else licence) if licence else None
+    return short(name if said == "other" and name else said) if said else None
 
 
 def choose(names: Iterable[str], *, weights: bool = True, code: bool = False) -> list[str]:
@@ -273,16 +315,8 @@ def _check_space(repo: str, commit: str, sizes: dict[str, int]) -> None:
     Raises:
         SourceError: it does not fit; names both.
     """
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    needed = sum(
-        size
-        for name, size in sizes.items()
-        if not isinstance(try_to_load_from_cache(repo, name, revision=commit), str)
-    )
-    folder = Path(constants.HF_HUB_CACHE).expanduser().absolute()
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    needed = still_needed(repo, commit, sizes)
+    folder, free = free_space()
     if needed > free:
         raise SourceError(
             f"hub {repo}",
@@ -290,6 +324,26 @@ def _check_space(repo: str, commit: str, sizes: dict[str, int]) -> None:
             f"{needed / 1e9:.1f} GB for its files",
             "Free space there, or set HF_HOME to a folder on a larger disk.",
         )
+
+
+def still_needed(repo: str, commit: str, sizes: dict[str, int], kind: hub.Kind = "model") -> int:
+    """Return the bytes of those files of a repository that are not in the cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return sum(
+        size
+        for name, size in sizes.items()
+        if not isinstance(try_to_load_from_cache(repo, name, revision=commit, repo_type=kind), str)
+    )
+
+
+def free_space() -> tuple[Path, int]:
+    """Return the hub's cache folder and the bytes that are free for it."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE).expanduser().absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return folder, shutil.disk_usage(existing).free
 
 
 def check_folder(

@@ -12,6 +12,10 @@ class Unavailable(SourceError):
     """This source cannot give what is asked; another source may."""
 
 
+class Unreachable(Unavailable):
+    """No answer came: nothing is known about what would be given."""
+
+
 def combined(where: str, errors: list[SnakevalError]) -> SourceError:
     """Fold the errors of all sources tried into one line that names each."""
     if len(errors) == 1:
@@ -30,6 +34,8 @@ def label(source: dict[str, Any]) -> str:
     for form in ("hub", "package", "path"):
         if form in source:
             return f"{form} {source[form]}"
+    if "quantize" in source:
+        return "{model}, quantized here by {method}".format(**source["quantize"])
     return f"source {source}"
 
 

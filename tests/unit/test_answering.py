@@ -1,0 +1,95 @@
+"""What is recorded of an engine start; the engine and the GPU are made up, the records are real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snakeval import answering, gpu, journal
+from snakeval.engine import Answer, EngineSettings
+
+TAKEN = {"joules": 5.0, "power_w": 50.0, "peak_power_w": 60.0, "utilization_percent": 7.0}
+
+
+class Slow:
+    """An engine that comes up at the third look."""
+
+    looks = 0
+    facts: dict[str, Any] | None = None
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def poll_start(self) -> bool:
+        self.looks += 1
+        if self.looks == 3:
+            self.facts = {"seconds": {"import": 1.0, "start": 2.0}}
+        return self.facts is not None
+
+    def kill(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Meter:
+    """Counts how often it is asked."""
+
+    made: list[Meter]
+
+    def __init__(self, _names: list[str]) -> None:
+        self.samples = 0
+        Meter.made.append(self)
+
+    def sample(self) -> None:
+        self.samples += 1
+
+    def read(self) -> dict[str, Any]:
+        return TAKEN
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "H100", "count": 1}
+
+
+@pytest.fixture
+def engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> answering.Engines:
+    Meter.made = []
+    monkeypatch.setattr(answering, "Supervisor", Slow)
+    monkeypatch.setattr(gpu, "Meter", Meter)
+    settings = EngineSettings("m", "m", {}, 0, "cuda")
+    return answering.Engines(settings, tmp_path / "log", "m", ["0"], answering.Stopping())
+
+
+def test_start_and_answers_are_measured_apart(engines: answering.Engines, tmp_path: Path) -> None:
+    path = tmp_path / "sessions.jsonl"
+    with journal.Appender(path) as sessions:
+        engines.ready(sessions)
+        engines.count([Answer("a", "", "stop", 3, 1.5, 0.5), Answer("b", "", "stop", 4, 2.0, 0.5)])
+        engines.note_end(sessions)
+    start, end = journal.read_journal(path)
+    assert start["session"] == end["session"]
+    assert 0 < start["start_s"] < 60
+    for name, value in TAKEN.items():
+        assert start[f"start_{name}"] == value
+        assert end[name] == value
+    assert start["seconds"] == {"import": 1.0, "start": 2.0}
+    assert (end["requests"], end["completion_tokens"], end["stream_s"]) == (2, 7, 3.5)
+    at_start, at_work = Meter.made[-2:]
+    assert at_start.samples > 1  # while it came up, too
+    assert at_work.samples > 0
+
+
+def test_an_engine_that_died_leaves_nothing_to_the_next(
+    engines: answering.Engines, tmp_path: Path
+) -> None:
+    path = tmp_path / "sessions.jsonl"
+    with journal.Appender(path) as sessions:
+        engines.ready(sessions)
+        engines.count([Answer("a", "", "stop", 3, 1.5, 0.5)])
+        used = Meter.made[-1]
+        engines.died(sessions, "it broke")
+        engines.ready(sessions)
+        assert used not in Meter.made[-2:]  # the next start is measured from its own beginning
+        engines.count([Answer("b", "", "stop", 4, 2.0, 0.5)])
+        engines.note_end(sessions)
+    end = list(journal.read_journal(path))[-1]
+    assert (end["requests"], end["completion_tokens"], end["stream_s"]) == (1, 4, 2.0)
