@@ -165,6 +165,15 @@ def test_numbers_are_those_of_the_leaderboard(tmp_path: Path) -> None:
     assert f"| {value} % | {low} to {high} % | 164 |" in markdown
 
 
+def test_the_rows_of_a_markdown_table_follow_its_head(tmp_path: Path) -> None:
+    _, markdown = pages(tmp_path, make_run(tmp_path, samples=3, repeats=2))
+    lines = markdown.splitlines()
+    heads = [number for number, text in enumerate(lines) if re.fullmatch(r"\|[-:|]+\|", text)]
+    assert len(heads) > 5
+    columns = [(lines[n - 1].count("|"), lines[n + 1].count("|")) for n in heads]
+    assert columns == [(lines[n].count("|"),) * 2 for n in heads]
+
+
 def test_what_was_not_measured_is_a_dash(tmp_path: Path) -> None:
     run = make_run(tmp_path, models=["tiny"], datasets=["humaneval"], samples=3, on_gpu=False)
     html, _ = pages(tmp_path, run)
