@@ -10,6 +10,7 @@ from typing import Any
 
 from snakeval.records import read_json, write_json, write_jsonl
 from snakeval.registry import Pair, Run, schema
+from snakeval.reporting import Failure, report, summarize
 from snakeval.statistics import wilson
 
 MODELS = {
@@ -113,6 +114,16 @@ def write_pair(
     write_jsonl(scores / "scores.jsonl", rows("state", "value", "answer", "target", "detail"))
     write_jsonl(scores / "timings.jsonl", rows())
     write_json(scores / "metrics.json", _metrics(answers))
+
+
+def pages(root: Path, run: Run, failures: Sequence[Failure] = ()) -> tuple[str, str]:
+    """Summarize and report below `root`; return the report in HTML and in Markdown."""
+    summarize(run, root, root / "summary", failures)
+    report(run, root, root / "summary", root / "reports")
+    html, markdown = (
+        (root / "reports" / name).read_text("utf-8") for name in ("index.html", "report.md")
+    )
+    return html, markdown
 
 
 def set_sandbox(root: Path, pair: Pair, sandbox: dict[str, Any] | None) -> None:

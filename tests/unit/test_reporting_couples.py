@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any
 
 import pytest
-from reported_run import make_run
+from reported_run import make_run, pages
 from snakeval.records import read_json, read_jsonl, write_json, write_jsonl
 from snakeval.registry import Run
-from snakeval.reporting import report, summarize
+from snakeval.reporting import summarize
 from snakeval.reporting.formats import p_value, points, width
 from snakeval.statistics import detectable, mcnemar, tango
 
@@ -51,15 +51,6 @@ def rows(root: Path, run: Run) -> list[dict[str, str]]:
     summarize(run, root, root / "summary")
     with (root / "summary" / "comparisons.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def pages(root: Path, run: Run) -> tuple[str, str]:
-    summarize(run, root, root / "summary")
-    report(run, root, root / "summary", root / "reports")
-    html, markdown = (
-        (root / "reports" / name).read_text("utf-8") for name in ("index.html", "report.md")
-    )
-    return html, markdown
 
 
 def numbers(row: dict[str, str], *names: str) -> list[float]:

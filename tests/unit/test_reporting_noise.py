@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy
 import pytest
-from reported_run import make_run
+from reported_run import make_run, pages
 from snakeval.registry import Run
-from snakeval.reporting import report, summarize
 from snakeval.reporting.noise import NoiseView, noise, noise_floor
 
 # Three answers to each of four samples, what each is worth: stable, unstable, unstable, not judged once.
@@ -31,15 +30,6 @@ def repeated(root: Path, worth: Sequence[Sequence[float | None]] = WORTH) -> Run
 
 def seen(root: Path, run: Run) -> NoiseView | None:
     return noise(run, root, [(pair, "Tiny on *HumanEval*") for pair in run.pairs])
-
-
-def pages(root: Path, run: Run) -> tuple[str, str]:
-    summarize(run, root, root / "summary")
-    report(run, root, root / "summary", root / "reports")
-    html, markdown = (
-        (root / "reports" / name).read_text("utf-8") for name in ("index.html", "report.md")
-    )
-    return html, markdown
 
 
 def test_counted_by_hand(tmp_path: Path) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reported_run import make_run, set_sandbox
+from reported_run import make_run, pages, set_sandbox
 from snakeval.errors import StorageError
-from snakeval.registry import Run
-from snakeval.reporting import Failure, report, summarize
+from snakeval.reporting import Failure, report
 
 HOSTILE = {
     "script": "<script>window.hacked = 1</script>",
@@ -29,13 +28,6 @@ HOSTILE = {
     "empty": "",
 }
 VOID = {"meta", "img", "input", "br", "link", "hr"}
-
-
-def pages(root: Path, run: Run, failures: list[Failure] | None = None) -> tuple[str, str]:
-    summarize(run, root, root / "summary", failures or [])
-    report(run, root, root / "summary", root / "reports")
-    reports = root / "reports"
-    return (reports / "index.html").read_text("utf-8"), (reports / "report.md").read_text("utf-8")
 
 
 class Outline(HTMLParser):

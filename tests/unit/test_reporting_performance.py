@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reported_run import GPU, make_run
+from reported_run import GPU, make_run, pages
 from snakeval.records import write_json
 from snakeval.registry import Pair, Run
-from snakeval.reporting import report, summarize
 from snakeval.reporting.performance import (
     MODEL_COLUMNS,
     PAIR_COLUMNS,
@@ -234,16 +233,12 @@ def test_a_price_makes_costs_of_seconds() -> None:
 # -- in the report ---------------------------------------------------------------------------------
 
 
-def pages(root: Path, run: Run, price: float | None = None) -> tuple[str, str]:
+def sections(root: Path, run: Run, price: float | None = None) -> tuple[str, str]:
     """Return the report's section on performance, in HTML and in Markdown."""
     run.settings["price_per_gpu_hour"] = price
-    summarize(run, root, root / "summary")
-    report(run, root, root / "summary", root / "reports")
-    html, markdown = (root / "reports" / name for name in ("index.html", "report.md"))
-    section = re.search(
-        '<section id="performance".*?</section>', html.read_text("utf-8"), re.DOTALL
-    )
-    twin = re.search("## Performance\n.*?\n## ", markdown.read_text("utf-8"), re.DOTALL)
+    html, markdown = pages(root, run)
+    section = re.search('<section id="performance".*?</section>', html, re.DOTALL)
+    twin = re.search("## Performance\n.*?\n## ", markdown, re.DOTALL)
     assert section
     assert twin
     return section[0], twin[0]
@@ -261,7 +256,7 @@ def cells(html: str, caption: str) -> list[dict[str, str]]:
 
 def test_the_report_shows_what_models_and_pairs_took(tmp_path: Path) -> None:
     run = make_run(tmp_path, models=["tiny", "medium"], samples=4)
-    html, markdown = pages(tmp_path, run, price=3.6)  # 0.001 a second
+    html, markdown = sections(tmp_path, run, price=3.6)  # 0.001 a second
     tiny, _ = cells(html, "GPU, energy and cost")
     assert (tiny["utilisation"], tiny["mean power"], tiny["peak power"]) == (
         "94 %",
@@ -288,7 +283,7 @@ def test_the_report_shows_what_models_and_pairs_took(tmp_path: Path) -> None:
 
 def test_without_a_price_the_report_says_how_to_give_one(tmp_path: Path) -> None:
     run = make_run(tmp_path, models=["tiny"], datasets=["humaneval"], samples=2)
-    html, markdown = pages(tmp_path, run)
+    html, markdown = sections(tmp_path, run)
     assert "--config price_per_gpu_hour=" in html
     assert "price\\_per\\_gpu\\_hour=" in markdown
     (row,) = cells(html, "GPU and energy")
@@ -297,7 +292,7 @@ def test_without_a_price_the_report_says_how_to_give_one(tmp_path: Path) -> None
 
 def test_without_a_gpu_the_report_says_what_is_null(tmp_path: Path) -> None:
     run = make_run(tmp_path, models=["tiny"], datasets=["humaneval"], samples=2, on_gpu=False)
-    html, markdown = pages(tmp_path, run, price=2.0)
+    html, markdown = sections(tmp_path, run, price=2.0)
     for page in (html, markdown):
         assert "The run used no GPU of this machine" in page
         assert "energy of answers" not in page
@@ -317,7 +312,7 @@ def test_without_a_gpu_the_report_says_what_is_null(tmp_path: Path) -> None:
 
 def test_benchmarks_that_are_there_are_shown(tmp_path: Path) -> None:
     run = make_run(tmp_path, models=["tiny", "medium"], datasets=["humaneval"], samples=2)
-    assert "fixed lengths" not in pages(tmp_path, run)[0]
+    assert "fixed lengths" not in sections(tmp_path, run)[0]
     point = {
         **{"streams": 8, "answers": 16, "seconds": 2.0, "prompt_tokens": 64, "output_tokens": 1000},
         **{"output_tokens_per_s": 500.0, "prefill_tokens_per_s": 4000.0, "next_token_s": None},
@@ -327,7 +322,7 @@ def test_benchmarks_that_are_there_are_shown(tmp_path: Path) -> None:
     asked = {"streams": [8], "prompt_tokens": 4, "answer_tokens": 62}
     record = {"asked": asked, "points": [point], "device": "cuda", "gpu": GPU | {"count": 2}}
     write_json(tmp_path / run.benchmark("medium"), record)
-    html, markdown = pages(tmp_path, run, price=9.0)
+    html, markdown = sections(tmp_path, run, price=9.0)
     (row,) = cells(html, "Medium Coder 7B Instruct (AWQ), 2 × NVIDIA H100 80GB HBM3")
     assert row == {
         **{"Streams": "8", "output tokens/s": "500", "a stream": "62.5"},
@@ -343,6 +338,6 @@ def test_benchmarks_that_are_there_are_shown(tmp_path: Path) -> None:
 def test_hostile_titles_stay_text(tmp_path: Path) -> None:
     run = make_run(tmp_path, models=["tiny"], datasets=["humaneval"], samples=2)
     run.models["tiny"]["title"] = "<script>x</script> | **b**"
-    html, markdown = pages(tmp_path, run)
+    html, markdown = sections(tmp_path, run)
     assert "<script>" not in html
     assert "| \\*\\*b" not in markdown.replace("\\|", "")

@@ -9,25 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reported_run import make_run
+from reported_run import make_run, pages
 from snakeval.records import read_json, write_json
 from snakeval.registry import Pair, Run
 from snakeval.registry.bands import band
 from snakeval.registry.protocol import protocol
-from snakeval.reporting import report, summarize
 
 SCORE = {
     **{"model": "Tiny", "score": 80.0, "protocol": "EvalPlus | chat", "source": "a *paper*"},
     **{"models": ["tiny"], "thinking": None, "metric": None, "differs": None, "band": None},
 }
-
-
-def pages(root: Path, run: Run) -> tuple[str, str]:
-    summarize(run, root, root / "summary", [])
-    report(run, root, root / "summary", root / "reports")
-    return tuple(
-        (root / "reports" / name).read_text("utf-8") for name in ("index.html", "report.md")
-    )  # type: ignore[return-value]
 
 
 def published(run: Run, *scores: dict[str, Any]) -> None:
