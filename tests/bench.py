@@ -8,6 +8,8 @@
     python tests/bench.py extraction             right and wrong answers accepted, for each way of writing them
     python tests/bench.py scoring                answers scored per second, for each dataset with rows here
 
+How fast models start and answer at fixed lengths on a GPU: `python tests/speed.py`, which says how.
+
 `sandbox` leaves out, by name, what is not installed: evalplus (pip install --no-deps -r envs/bench.txt),
 bubblewrap (apt-get install bubblewrap). `generate` needs a finished default run (make run): it takes
 model and dataset from there. `scoring` takes rows from a folder (--rows) and the packages of the registry.
