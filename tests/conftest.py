@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Workers and engines share the cores: threads that wait must not keep the others from working.
+os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -35,8 +35,6 @@ def override(workflow: Shipped, **steps: int) -> tuple[str, str]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shipped, Outcome]:
     """One command from the packages to scores."""
     workflow = copied(tmp_path_factory.mktemp("quantize"))
-    # Another test's engine may run beside this one: threads that spin would take each other's cores.
-    workflow.environment["OMP_WAIT_POLICY"] = "PASSIVE"
     base = ROOT / "results" / "models" / BASE
     if base.is_dir():  # converted by an earlier run: nothing of this is new here
         target = workflow.folder / "results" / "models" / BASE
