@@ -1,4 +1,4 @@
-"""What tests have counted is shown at the end of every run; what starts an engine does so in one worker."""
+"""What tests have counted is shown at the end of every run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ import pytest
 
 # Workers and engines share the cores: threads that wait must not keep the others from working.
 os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file of tests/vllm together: what its tests share takes a minute to make."""
-    for item in items:
-        if item.path.parent.name == "vllm":
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

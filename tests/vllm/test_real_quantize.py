@@ -12,8 +12,15 @@ from typing import Any
 
 import pytest
 import yaml
-from test_real_vllm import Shipped, copied, link_weights, pytestmark, records  # noqa: F401
+from test_real_vllm import Shipped, copied, link_weights, records, vllm_version
 from workflow_copy import ROOT, Outcome
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.xdist_group("quantize"),  # one worker makes what the tests share
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(vllm_version() is None, reason="the CPU build of vLLM is not installed"),
+]
 
 MODEL, BASE = "smollm2_135m_awq", "smollm2_135m"
 LAYERS, PROJECTIONS = 30, ("q", "k", "v", "o", "gate", "up", "down")
