@@ -4,6 +4,8 @@
 #   snakemake preflight --cores 1 --config …        access, disk, memory, tokens, time and energy, before anything starts
 #   snakemake oracle --cores 1 --config datasets=…  do reference answers score 1, and wrong ones not?
 #   snakemake benchmark --cores 1 --resources gpu=1 --config models=…   how fast the models answer
+#   snakemake compare --cores 1 --config baseline=…  what changed since an earlier run, and what is significant
+#   snakemake export --cores 1                   results as lm-evaluation-harness, inspect_ai and model cards have them
 #   snakemake redo --cores 1 --config models=…   drop pairs, so that the next run makes them anew
 #   snakemake lock --cores 1 --config models=…   write down which commits they are at; later runs take these
 #   snakemake quantize --cores 1 --config models=…   make the models that are quantized here
@@ -13,7 +15,7 @@
 # results/pairs/{model}/{dataset}/{key}         predictions, verdicts, scores  rules/generate.smk, judge.smk, score.smk
 # results/oracle                                checks of datasets             rules/oracle.smk
 # results/benchmarks                            speed of models                rules/benchmark.smk
-# results/summary, reports                      tables and the report          rules/report.smk
+# results/summary, reports                      tables and the report          rules/report.smk, compare.smk, export.smk
 #
 # {key}, {source}, {judging} and {scorer} are fingerprints of what a file depends on: if it exists, it is right.
 from snakemake.utils import min_version
@@ -32,6 +34,8 @@ include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/redo.smk"
 include: "workflow/rules/lock.smk"
 include: "workflow/rules/preflight.smk"
+include: "workflow/rules/compare.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/quantize.smk"
 
 

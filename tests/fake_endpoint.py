@@ -162,6 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif (found := re.search(r"WAIT:(\S+)", text)) and tries == 1:
             self._error(429, "Rate limit reached.", {"Retry-After": found[1]})
             return
+        elif "COOKIE" in text and tries == 1:
+            self._error(503, "Busy.", {"Set-Cookie": "\xff=1"})
+            return
         elif "HANG" in text:
             endpoint.gone.wait(60)
             return

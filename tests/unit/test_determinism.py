@@ -64,7 +64,8 @@ def test_what_the_registry_knows_is_refused_before_anything_is_fetched(
 def test_an_endpoint_cannot_promise() -> None:
     entry = schema.filled({"source": {"hub": "a/b"}, "max_model_len": 512}, "model")
     assert not list(determinism.unfit("m", entry, "here"))
-    [error] = determinism.unfit("m", entry | {"endpoint": {"url": "https://example.org"}}, "here")
+    served = {"endpoint": {"url": "https://example.org"}, "engine": "endpoint"}
+    [error] = determinism.unfit("m", entry | served, "here")
     assert (
         str(error) == f"here.endpoint: got a server, which may batch as it likes; {END.format('m')}"
     )

@@ -25,6 +25,7 @@ from snakeval.engine.endpoint_engine import EndpointEngine, Pace
 from snakeval.engine.supervisor import Supervisor
 from snakeval.errors import EngineError
 from snakeval.registry import endpoints, schema
+from snakeval.sources.endpoints import check
 
 KEY = "sk-0123456789abcdef"
 
@@ -141,6 +142,13 @@ class TestWhatIsSent:
             answers(engine(server.url, extra_body=body, token_limit="max_completion_tokens"), "Hi")
             assert server.asked[0]["max_completion_tokens"] == 64
             assert not {"temperature", "top_p", "max_tokens"} & server.asked[0].keys()
+
+    def test_a_server_that_refuses_to_be_asked_for_the_count_of_tokens(self) -> None:
+        with FakeEndpoint(refuses="stream_options") as server:
+            with pytest.raises(EngineError, match=r"\{name: null\} leaves a parameter out"):
+                engine(server.url)
+            asked = engine(server.url, extra_body={"stream_options": None})
+            assert answers(asked, "Hi")[0].completion == WRONG
 
     def test_a_completion_is_plain_text(self) -> None:
         with FakeEndpoint() as server:
@@ -277,10 +285,19 @@ class TestTriedAgain:
             assert 7 in no_waits
             assert server.tries["WAIT:7"] == 2
 
+    def test_a_server_that_asks_for_no_wait_is_not_asked_again_at_once(
+        self, no_waits: list[float]
+    ) -> None:
+        with FakeEndpoint() as server:
+            assert answers(engine(server.url), "WAIT:0")[0].completion == WRONG
+            [waited] = [seconds for seconds in no_waits if seconds]
+            assert 0.5 <= waited <= 1
+
     def test_a_date_to_wait_for(self) -> None:
         assert endpoint._wait_s({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
         assert endpoint._wait_s({"retry-after": "1.5"}) == 1.5
-        for text in ("", "soon", "-1", "nan", "inf"):
+        never = "Wed, 21 Oct 99999999999 07:28:00 GMT"
+        for text in ("", "soon", "-1", "nan", "inf", never):
             assert endpoint._wait_s({"retry-after": text}) is None
 
     def test_a_wait_without_end_is_given_up(self) -> None:
@@ -329,6 +346,12 @@ class TestTriedAgain:
         with FakeEndpoint() as server:
             told = why_open(engine(server.url, timeout_s=0.3, max_retries=0), "DRIP")
             assert "no whole answer within 0.3 s" in told
+
+    def test_a_cookie_is_not_sent_back(self) -> None:
+        """One that is no ASCII could not be, in any further request."""
+        with FakeEndpoint() as server:
+            assert [a.completion for a in answers(engine(server.url), "COOKIE")] == [WRONG]
+            assert "Cookie" not in server.headers[-1]
 
     def test_an_answer_of_any_size_is_not_held(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(endpoint, "MAX_BYTES", 2**20)
@@ -498,6 +521,16 @@ def test_a_list_of_models_may_be_missing_or_anything() -> None:
         assert asyncio.run(listed(server.url)) == ["x"]
         server.models = None
         assert asyncio.run(listed(server.url)) is None
+
+
+def test_a_key_that_may_ask_and_not_list_the_models_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def events(*_: Any) -> Any:
+        raise endpoint.Trouble("403 Forbidden: Missing scopes: api.model.read", Fate.HOPELESS, 403)
+
+    monkeypatch.setattr(Server, "events", events)
+    check(entry("http://localhost:1/v1")["endpoint"])
 
 
 def test_every_status_has_a_fate() -> None:

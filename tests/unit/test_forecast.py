@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,10 @@ class TestShape:
         with pytest.raises(ValueError, match="gpt_new"):
             shape.of_config(entry(), config, "config.json")
 
-    @pytest.mark.parametrize("config", [None, {}, [], {"hidden_size": "x"}, {"text_config": 3}])
+    @pytest.mark.parametrize(
+        "config",
+        [None, {}, [], {"hidden_size": "x"}, {"text_config": 3}, LLAMA | {"hidden_size": math.inf}],
+    )
     def test_what_is_no_configuration_leaves_the_facts(self, config: Any) -> None:
         assert starts.shape_of(entry(), config, "config.json", None) is None
         facts = {
@@ -390,6 +394,28 @@ class TestCost:
         assert found.answer_s.source == "benchmark of this model"
         computed = cost.roofline(made(LLAMA), cost.hardware("H100"), LOAD)
         assert found.answer_s.value == pytest.approx(3 * computed)
+
+    def test_a_benchmark_on_a_cpu_says_nothing_of_a_gpu(self, tmp_path: Path) -> None:
+        point = {"streams": 8, "answers": 16, "prompt_tokens": 4096, "output_tokens": 4096}
+        record = {"gpu": None, "device": "cpu", "points": [point | {"seconds": 1e6}]}
+        write_json(tmp_path / "results/benchmarks/m/0.json", record)
+        found = self.forecast(tmp_path).answer_s
+        assert found is not None
+        assert found.source == "roofline of an H100"
+
+    def test_of_a_start_that_was_stopped_only_what_it_was_asked_counts(
+        self, tmp_path: Path
+    ) -> None:
+        """Its forecast was for 100,000 times as many requests."""
+        stopped = session(1, prompt_tokens=None)
+        planned = {"requests": 10**6, "prompt_tokens": 10**8}
+        stopped.insert(
+            0, {"event": "forecast", "session": stopped[0]["session"], "forecast": planned}
+        )
+        self.write(tmp_path, stopped)
+        found = self.forecast(tmp_path).answer_s
+        assert found is not None
+        assert found.value == pytest.approx(4.0)
 
     def test_without_a_shape_only_earlier_starts_count(self, tmp_path: Path) -> None:
         assert self.forecast(tmp_path, shape=None).answer_s is None

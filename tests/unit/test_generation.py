@@ -158,6 +158,13 @@ def test_what_vllm_says_in_its_log(tmp_path: Path) -> None:
     assert [facts[name] for name in vllm_log.SECONDS] == [2.684339, 42.66, None, 0.82, 6.0, 69.8]
 
 
+def test_the_weights_of_all_gpus_count(tmp_path: Path) -> None:
+    """Of two GPUs vLLM lets one say what it holds."""
+    log = tmp_path / "log"
+    log.write_text(FIRST_START)
+    assert vllm_log.read(log, gpus=2)["weights_bytes"] == 2 * int(5.82 * 2**30)
+
+
 def test_graphs_that_were_compiled_before_are_not_compiled(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(FIRST_START + SECOND_START)

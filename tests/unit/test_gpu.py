@@ -56,6 +56,19 @@ def test_a_machine_without_gpus_measures_nothing() -> None:
     assert meter.describe() is None
 
 
+def test_a_gpu_that_is_named_and_not_there_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nothing:
+        class NVMLError(Exception):
+            pass
+
+        def nvmlInit(self) -> None:  # noqa: N802
+            raise self.NVMLError
+
+    monkeypatch.setitem(sys.modules, "pynvml", Nothing())
+    assert gpu.kind(["0"]) is None
+    assert gpu.kind([]) is None
+
+
 class Nvml:
     """NVML of GPUs whose numbers a test sets; what is not set, they do not tell."""
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from snakeval import parallel
+from snakeval import checkpoint, parallel
 from snakeval.errors import EngineError
 from snakeval.plan import Plan, _gpu_limit
 from unit.test_plan import make_run
@@ -108,6 +108,20 @@ def test_what_does_not_divide_is_named(gpus: int, config: dict[str, Any], what: 
         f"model m: gpus: got {gpus}, which does not divide its {what}; "
         "expected a tensor parallel size that does."
     )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"text_config": None},
+        {"num_key_value_heads": [8, 4]},
+        {"num_attention_heads": "x"},
+        {"vocab_size": {}},
+        {"max_position_embeddings": "4096"},
+    ],
+)
+def test_what_is_no_number_of_the_whole_model_is_left_to_vllm(odd: dict[str, Any]) -> None:
+    checkpoint.check_config("m", entry(2) | {"max_model_len": 512}, DENSE | odd, "cuda")
 
 
 def test_the_unused_size_of_a_mixture_of_experts_may_be_anything() -> None:

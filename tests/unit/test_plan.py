@@ -295,6 +295,33 @@ class TestStart:
         assert read_json(tmp_path / made.path)["order"] == [["m0", "m1"], ["d0", "d1"]]
 
 
+class TestCompare:
+    def test_with_a_baseline(self) -> None:
+        run = make_run()
+        run.settings["baseline"] = "kept"
+        assert Plan(run, Path("run.json"), False).compare_input(None) == "run.json"
+        assert Plan(run, Path("run.json"), False).only_chosen == ""
+        assert Plan(run, Path("run.json"), True).only_chosen == "--chosen"
+
+    def test_without_a_baseline_it_refuses(self, capsys: pytest.CaptureFixture[str]) -> None:
+        run = make_run()
+        run.settings["baseline"] = None
+        with pytest.raises(SystemExit) as caught:
+            Plan(run, Path("run.json"), False).compare_input(None)
+        assert caught.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: compare: got no baseline; expected an earlier run's")
+
+    def test_it_closes_no_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        started: list[object] = []
+        monkeypatch.setattr(plan.subprocess, "run", lambda *given, **_: started.append(given))
+        made = Plan(make_run(), Path("run.json"), False)
+        made.close({"compare"})
+        assert not started
+        made.close({"all"})
+        assert started
+
+
 class TestRedo:
     @pytest.mark.parametrize(
         "config",
@@ -321,3 +348,11 @@ class TestRedo:
         assert capsys.readouterr().err.startswith(
             "error: redo: got neither models nor datasets; expected the pairs to make anew. "
         )
+
+
+@pytest.mark.parametrize("target", ["preflight", "quantize", "quantizer"])
+def test_what_makes_no_pairs_closes_no_run(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(plan.subprocess, "run", lambda *given, **_: started.append(given))
+    Plan(make_run(), Path("run.json"), False).close({target})
+    assert not started

@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -704,6 +705,8 @@ class TestSelection:
             "benchmark_answer_tokens": 256,
             "price_per_gpu_hour": None,
             "gpu_memory_gb": 80.0,
+            "baseline": None,
+            "fail_on_regression": False,
             "report": {},
         }
 
@@ -719,6 +722,24 @@ class TestSelection:
         without = project.load()
         assert run.pairs == without.pairs
         assert run.models == without.models  # the keys of benchmarks, too
+
+    @pytest.mark.parametrize(
+        ("given", "baseline"),
+        [
+            *(("kept", "kept"), (20261129, "20261129"), ("20261129", "20261129")),
+            *((date(2026, 11, 29), "2026-11-29"), ("null", None)),
+        ],
+    )
+    def test_a_baseline_changes_no_key(
+        self, project: Project, given: Any, baseline: str | None
+    ) -> None:
+        run = project.load(baseline=given, fail_on_regression="true")
+        assert run.settings["baseline"] == baseline
+        assert run.settings["fail_on_regression"] is True
+        without = project.load()
+        assert run.pairs == without.pairs
+        assert run.models == without.models
+        assert run.datasets == without.datasets
 
     @pytest.mark.parametrize(
         ("given", "says"),

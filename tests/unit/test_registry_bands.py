@@ -62,6 +62,8 @@ def test_quantized_weights_get_four_points_and_a_stated_band_holds() -> None:
         ({"source": {"hub": "org/model-4b-instruct"}}, False),
         ({"source": {"hub": "org/m-8B"}}, False),
         ({"quantization": "bitsandbytes"}, True),
+        ({"source": {"quantize": {"model": "m"}}}, True),
+        ({"source": None, "endpoint": {"model": "m"}}, False),
         ({"facts": {"format": "bf16"}, "source": {"hub": "org/awq-trained-elsewhere"}}, False),
         ({"facts": {"format": "compressed-tensors"}}, True),
     ],

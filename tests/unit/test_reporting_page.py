@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from reported_run import make_run, pages, set_sandbox
 from snakeval.errors import StorageError
+from snakeval.records import read_json, write_json
 from snakeval.reporting import Failure, report
 
 HOSTILE = {
@@ -176,6 +177,16 @@ def test_what_was_not_measured_is_a_dash(tmp_path: Path) -> None:
     assert facts["GPU"] == "none"
     assert "None" not in html
     assert "nan" not in re.findall(r"<td>([^<]*)</td>", html)
+
+
+def test_an_endpoint_is_no_cpu(tmp_path: Path) -> None:
+    run = make_run(tmp_path, models=["tiny"], datasets=["humaneval"], samples=2, on_gpu=False)
+    path = tmp_path / run.pairs[0].folder() / "meta.json"
+    write_json(path, read_json(path) | {"device": "endpoint"})
+    html, markdown = pages(tmp_path, run)
+    assert ">CPU<" not in html
+    assert "| CPU |" not in markdown
+    assert "| endpoint |" in markdown
 
 
 def test_a_result_without_a_value_is_shown(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def test_rates_of_one_stream() -> None:
         assert silent.inter_token_s is None
         assert silent.decode_tokens_per_s is None
     assert Stream(100, 3, 0.5, 0.5).decode_tokens_per_s is None  # all tokens at once
+    assert Stream(0, 3, 1.0, 0.5).prefill_tokens_per_s is None  # a server that did not count
 
 
 def test_each_turn_of_a_conversation_is_a_request() -> None:

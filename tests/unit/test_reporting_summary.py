@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 from snakeval.errors import StorageError
 from snakeval.registry import Run
 from snakeval.reporting import Failure, summarize
+from snakeval.reporting.summary import command
 from snakeval.speed import percentile
 
 
@@ -173,6 +174,16 @@ def test_provenance_says_how_to_do_it_again(tmp_path: Path) -> None:
     assert provenance["versions"]["vllm"] == ["0.32.0"]
     assert provenance["first_engine_start"] == "2026-08-07 10:10:12 UTC"
     assert provenance["last_engine_start"] == "2026-08-07 10:11:12 UTC"
+
+
+def test_what_changes_answers_or_verdicts_is_said_too(tmp_path: Path) -> None:
+    run = make_run(tmp_path, models=["tiny"], samples=4)
+    run.settings.update({"deterministic": True, "judge": "large", "judge_baseline": None})
+    said = command(run).split()
+    assert {"deterministic=true", "judge=large"} < set(said)
+    run.settings.update({"deterministic": False, "judge": None})
+    assert "deterministic" not in command(run)
+    assert "judge" not in command(run)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 100))

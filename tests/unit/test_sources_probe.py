@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
@@ -51,6 +52,26 @@ def test_a_hub_that_does_not_answer_is_asked_once(asked: list[str], cache: Path)
     assert asked == ["org/name"]
     assert asks.gone is not None
     assert asks.gone.got == "no connection"
+
+
+@pytest.mark.parametrize("breaks", ["check_access", "text"])
+def test_a_connection_that_breaks_between_two_questions_tells_nothing(
+    monkeypatch: pytest.MonkeyPatch, asked: list[str], cache: Path, breaks: str
+) -> None:
+    """Else a moment without a network would be something that will surely fail."""
+    files = [SimpleNamespace(rfilename=name, size=9) for name in ("config.json", "a.safetensors")]
+    about = SimpleNamespace(sha=COMMIT, gated=False, siblings=files, card_data=None)
+    unreachable = hub.info
+    monkeypatch.setattr(hub, "check_access", lambda *_: None)
+    monkeypatch.setattr(hub, "text", lambda *_: "{}")
+    monkeypatch.setattr(hub, "info", lambda *_: about)
+    assert model(Hub()).unchecked is None
+    monkeypatch.setattr(hub, breaks, unreachable)
+    asks = Hub()
+    assert model(asks) == Probe(unchecked="not checked")
+    assert asks.gone is not None
+    if breaks == "check_access":
+        assert Hub().dataset("org/rows", None) == Probe(unchecked="not checked")
 
 
 def test_what_is_in_the_cache_needs_no_hub(asked: list[str], cache: Path) -> None:

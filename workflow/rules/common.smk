@@ -23,6 +23,8 @@ localrules:
     redo,
     lock,
     preflight,
+    compare,
+    export,
     quantizer,
     quantize,
 

@@ -467,7 +467,8 @@ class Engines:
         self._meter.sample()
         worked = {"generate_s": time.monotonic() - self._went, **self._worked}
         facts = {"event": "end", "session": self.session, **worked}
-        sessions.append([facts | self._meter.read() | vllm_log.read(self._log)])
+        told = vllm_log.read(self._log, gpus=max(1, len(self._gpus)))
+        sessions.append([facts | self._meter.read() | told])
 
     def died(self, sessions: journal.Appender, reason: str) -> None:
         """Forget an engine that died."""

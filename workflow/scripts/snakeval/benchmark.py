@@ -96,7 +96,7 @@ def _measured(
         "device": settings.device,
         "gpu": start.describe(),
         **(engine.facts or {}),
-        **vllm_log.read(log_path),
+        **vllm_log.read(log_path, gpus=max(1, len(names))),
         **{f"start_{name}": value for name, value in started.items()},
         "points": points,
     }

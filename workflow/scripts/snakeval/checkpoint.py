@@ -8,6 +8,7 @@ from typing import Any
 
 from snakeval import determinism, gpu, parallel
 from snakeval.errors import EngineError
+from snakeval.forecast.shape import text_config
 from snakeval.records import read_json
 
 Entry = Mapping[str, Any]
@@ -35,7 +36,7 @@ def check_config(
     model: str, entry: Entry, config: Mapping[str, Any], device: str, images: bool = False
 ) -> None:
     """Do as `check` with the config.json itself, of a model that need not be here."""
-    language: Mapping[str, Any] = config.get("text_config", config)
+    language = text_config(config)
     check_context(model, entry, language)
     if device == "cuda":
         parallel.check(model, entry, language)
@@ -56,7 +57,7 @@ def check_context(model: str, entry: Entry, config: Mapping[str, Any]) -> None:
     """
     longest = config.get("max_position_embeddings")
     if (
-        longest
+        isinstance(longest, int)
         and entry["max_model_len"] > longest
         and not entry["engine_arguments"].get("hf_overrides")
     ):

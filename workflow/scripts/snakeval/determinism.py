@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from snakeval.errors import EngineError, SnakevalError
+from snakeval.forecast.shape import text_config
 from snakeval.parallel import experts
 
 Entry = Mapping[str, Any]
@@ -47,7 +48,7 @@ def _told(entry: Entry) -> Iterator[tuple[str, str]]:
     """Yield which keys of an entry tell that the mode does not cover it, and what they say."""
     if entry.get("endpoint"):
         yield "endpoint", "a server, which may batch as it likes"
-    if entry["engine"] != "vllm":
+    elif entry["engine"] != "vllm":
         yield "engine", f"{entry['engine']}, another engine"
     quantization = entry["engine_arguments"].get("quantization", entry["quantization"])
     if quantization not in QUANTIZATIONS:
@@ -91,7 +92,7 @@ def check(
 def _uncovered(
     config: Mapping[str, Any], images: bool, capability: tuple[int, int] | None
 ) -> Iterator[str]:
-    language = config.get("text_config", config)
+    language = text_config(config)
     stored = config.get("quantization_config") or language.get("quantization_config") or {}
     method = stored.get("quant_method", "no quant_method") if stored else None
     if method not in QUANTIZATIONS:

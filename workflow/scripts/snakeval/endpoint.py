@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -92,8 +93,11 @@ class Server:
         headers = {"Accept-Encoding": "identity", "User-Agent": "snakeval"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+        # A cookie that is no ASCII would break every further request.
+        nothing_kept = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         self._client = httpx.AsyncClient(
             headers=headers,
+            cookies=nothing_kept,
             timeout=httpx.Timeout(endpoint["timeout_s"], connect=CONNECT_S),
             limits=httpx.Limits(max_connections=endpoint["concurrency"]),
         )
@@ -110,7 +114,7 @@ class Server:
         except TimeoutError as error:
             raise Trouble(f"no list of models within {CONNECT_S:g} s", Fate.PASSING) from error
         except Trouble as trouble:
-            if trouble.status in (400, 404, 405, 501):
+            if trouble.status in (400, 403, 404, 405, 501):  # a key may be for answers alone
                 return None
             raise
         listed = found[0].get("data") if found else None
@@ -301,7 +305,7 @@ def _wait_s(headers: Mapping[str, str]) -> float | None:
     with suppress(ValueError):
         seconds = float(text)
         return seconds if 0 <= seconds < float("inf") else None
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, OverflowError):
         seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
         return max(0.0, seconds)
     return None

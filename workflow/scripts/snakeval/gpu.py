@@ -44,14 +44,17 @@ def device() -> str:
 
 
 def kind(names: Sequence[str]) -> tuple[str, int] | None:
-    """Return the name of the first of some GPUs and the bytes of the smallest; None where there are none."""
+    """Return the name of the first of some GPUs and the bytes of the smallest; None where they are not known."""
     import pynvml
 
     if not names:
         return None
-    handles = [handle(name) for name in names]
-    size = min(int(pynvml.nvmlDeviceGetMemoryInfo(one).total) for one in handles)
-    return str(pynvml.nvmlDeviceGetName(handles[0])), size
+    try:
+        handles = [handle(name) for name in names]
+        size = min(int(pynvml.nvmlDeviceGetMemoryInfo(one).total) for one in handles)
+        return str(pynvml.nvmlDeviceGetName(handles[0])), size
+    except pynvml.NVMLError:  # CUDA_VISIBLE_DEVICES may name what this machine does not have
+        return None
 
 
 def capability() -> tuple[int, int] | None:

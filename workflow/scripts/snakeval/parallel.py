@@ -95,9 +95,9 @@ def check(model: str, entry: Entry, config: Mapping[str, Any]) -> None:
         EngineError: names what does not divide.
     """
     size = int(entry["gpus"])
-    heads = config.get("num_attention_heads")
-    kv_heads = config.get("num_key_value_heads") or heads
-    vocabulary = config.get("vocab_size")
+    names = ("num_attention_heads", "num_key_value_heads", "vocab_size")
+    heads, kv_heads, vocabulary = (_count(config.get(name)) for name in names)
+    kv_heads = kv_heads or heads
     parts = {"attention heads": heads}
     if kv_heads and not config.get("kv_lora_rank"):  # latent attention has one, on each GPU
         # With fewer than GPUs each is kept several times.
@@ -107,17 +107,21 @@ def check(model: str, entry: Entry, config: Mapping[str, Any]) -> None:
             -(-vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
         )
     if not experts(config):
-        parts["channels between a layer's halves (intermediate_size)"] = config.get(
-            "intermediate_size"
-        )
+        width = _count(config.get("intermediate_size"))
+        parts["channels between a layer's halves (intermediate_size)"] = width
     for name, count in parts.items():
-        if isinstance(count, int) and count % size:
+        if count and count % size:
             raise EngineError(
                 f"model {model}: gpus",
                 f"{size}, which does not divide its {count} {name}",
                 "a tensor parallel size that does",
                 "Change gpus in config/models.yaml; pipeline_parallel_size in engine_arguments spreads whole layers.",
             )
+
+
+def _count(value: Any) -> int | None:
+    """Return a number of a config.json that is one of the whole model; None where layers have their own, or none."""
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def experts(config: Mapping[str, Any]) -> bool:

@@ -23,13 +23,17 @@ from snakeval.quantization import environment
 from snakeval.records import read_json
 from snakeval.registry import Pair, Run, load, quantized
 from snakeval.registry.run import Missing, missing
+from snakeval.registry.selection import BASELINE
 
 METRICS, PREDICTIONS, VERDICTS = "metrics.json", "predictions.jsonl", "verdicts.jsonl"
 SUMMARY = Path("results/summary/provenance.json")
 REPORT = Path("reports/index.html")
 RUNNING = Path("results/.running")
 OTHER_TARGETS = frozenset(
-    {"benchmark", "lock", "oracle", "preflight", "quantize", "redo"}
+    {
+        *("benchmark", "compare", "export", "lock", "oracle"),
+        *("preflight", "quantize", "quantizer", "redo"),
+    }
 )  # they make no pairs
 PROCESS_VARIABLE = "SNAKEVAL_WORKFLOW_PID"
 
@@ -55,6 +59,7 @@ class Plan:
     ) -> None:
         self.run, self.path, self._gpu_limit = run, str(path), gpu_limit
         self._chosen = chosen
+        self.only_chosen = "--chosen" if chosen else ""
         self._started = time.time()
         self._pairs = {(pair.model, pair.dataset): pair for pair in run.pairs}
         lacking = {pair: missing(pair, root) for pair in run.pairs}
@@ -228,6 +233,19 @@ class Plan:
                     "neither models nor datasets",
                     "the pairs to make anew",
                     "For example: snakemake redo --cores 1 --config models=smollm2_135m datasets=humaneval",
+                )
+            )
+        return self.path
+
+    def compare_input(self, _wildcards: Any) -> str:
+        """Return the run whose settings say what `compare` compares with; without a baseline it refuses."""
+        if self.run.settings[BASELINE] is None:
+            _refuse(
+                SnakevalError(
+                    "compare",
+                    "no baseline",
+                    "an earlier run's results/summary",
+                    "For example: snakemake compare --cores 1 --config baseline=baselines/NAME",
                 )
             )
         return self.path

@@ -35,13 +35,13 @@ class Stream(NamedTuple):
 
     @property
     def prefill_tokens_per_s(self) -> float | None:
-        """Prompt tokens / ttft.
+        """Prompt tokens / ttft; None where a server did not tell how long the prompt was.
 
         The first token's own making is in it, and tokens that the prefix cache held count as read. In a batch
         the prompt shares the engine's steps with other streams; alone (`snakemake benchmark` at one stream) it is
         the engine's rate for a prompt of this length.
         """
-        return self.prompt_tokens / self.ttft_s if self.ttft_s else None
+        return self.prompt_tokens / self.ttft_s if self.ttft_s and self.prompt_tokens else None
 
 
 def percentile(values: Iterable[float | None], percent: float) -> float | None:

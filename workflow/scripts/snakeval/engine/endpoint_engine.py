@@ -199,7 +199,7 @@ class EndpointEngine:
 
     async def _wait(self, trouble: Trouble, tries: int) -> None:
         """Wait before another try: all of them as long as the server asks, or this one longer each time."""
-        if trouble.wait_s is not None:
+        if trouble.wait_s:  # 0 would use up all tries at once
             self._pace.pause(trouble.wait_s)
             return
         seconds = min(FIRST_WAIT_S * 2 ** (tries - 1), LONGEST_WAIT_S)

@@ -25,11 +25,16 @@ KERNEL = re.compile(
 SECONDS = ("load_s", "compile_s", "load_compiled_s", "warm_up_s", "capture_s", "init_s")
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, gpus: int = 1) -> dict[str, Any]:
     """Return `weights_bytes`, `kernels` and the seconds of the log's last start, None where it does not say.
 
+    `weights_bytes` are those of all GPUs together: the first one tells its own, the others hold as many.
     `compile_s` is 0 where all graphs came from the cache; `load_compiled_s` is what that took. `capture_s` is
     of CUDA graphs, in whole seconds. `init_s` is everything from the weights on.
+
+    Args:
+        path: the log.
+        gpus: over how many GPUs the engine is spread.
     """
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     text = text[max(0, text.rfind(START)) :]
@@ -37,7 +42,7 @@ def read(path: Path) -> dict[str, Any]:
     loading = [seconds for _, seconds in weights] or LOADING.findall(text)
     compiled, cached = _sum(COMPILE, text), LOADED.search(text) is not None
     return {
-        "weights_bytes": int(float(weights[-1][0]) * 2**30) if weights else None,
+        "weights_bytes": int(float(weights[-1][0]) * 2**30) * gpus if weights else None,
         "load_s": float(loading[-1]) if loading else None,
         "compile_s": 0.0 if cached else compiled,
         "load_compiled_s": compiled if cached else None,

@@ -216,7 +216,10 @@ def _quotients(
             continue
         tokens = one.number("completion_tokens") or 0.0
         planned = one.record.get("forecast") or {}
-        prompts = one.number("prompt_tokens") or planned.get("prompt_tokens")
+        prompts = one.number("prompt_tokens")
+        if prompts is None and planned.get("requests"):
+            # Of what was planned a start that was stopped has answered a part.
+            prompts = planned["prompt_tokens"] * requests / planned["requests"]
         if prompts is None:  # not written down by earlier versions
             prompts = requests * load.prompt_tokens / max(load.requests, 1)
         asked = Load(requests, prompts, tokens, load.longest, load.streams)

@@ -56,7 +56,7 @@ def starts(model: str, device: str, gpu: str | None, root: Path = Path()) -> lis
 
 
 def benchmarks(model: str, root: Path = Path()) -> dict[str, Any] | None:
-    """Return the newest record of `snakemake benchmark`; None where there is none."""
+    """Return the newest record of `snakemake benchmark` on a GPU; None where there is none."""
     paths = sorted(
         (root / "results" / "benchmarks" / model).glob("*.json"),
         key=lambda path: path.stat().st_mtime,
@@ -66,7 +66,7 @@ def benchmarks(model: str, root: Path = Path()) -> dict[str, Any] | None:
             record: dict[str, Any] = read_json(path)
         except StorageError:
             continue
-        if record.get("points"):
+        if record.get("points") and record.get("gpu"):
             return record
     return None
 

@@ -149,7 +149,7 @@ def shape_of(
     """Return the shape that a config.json, else the registry's facts tell; None where neither does."""
     try:
         return shape.of_config(entry, config, source, stored)
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, ZeroDivisionError):
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration, ArithmeticError):
         return shape.of_facts(entry)
 
 

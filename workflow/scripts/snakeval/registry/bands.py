@@ -90,5 +90,7 @@ def quantized(model: Entry) -> bool:
     if model["facts"]:
         return model["facts"]["format"] not in ("bf16", "fp16")
     source = model["source"] or {}
+    if "quantize" in source:
+        return True
     names = (str(source.get(name, "")) for name in ("hub", "file", "path"))
     return model["quantization"] is not None or any(map(_QUANTIZED.search, names))

@@ -17,6 +17,8 @@ OF_WEIGHTS = (
     *("engine", "engine_arguments", "engine_limits", "base_model"),
 )
 SENT = ("model", "messages", "prompt", "stream", "stream_options", "n", "chat_template_kwargs")
+# For a server that refuses it, and tells the number of tokens without being asked.
+LEFT_OUT = ("stream_options", None)
 SAMPLED = ("max_tokens", "max_completion_tokens", "stop", "seed")
 # A thought that a server sends beside its answer is put between these where the entry names no marks.
 MARKS = {"open": "<think>", "close": "</think>"}
@@ -56,7 +58,7 @@ def check(entry: Entry, where: str) -> Iterator[SnakevalError]:
     sampling = known["sampling"]["properties"]
     for name, value in endpoint.get("extra_body", {}).items():
         place = f"{where}.endpoint.extra_body.{name}"
-        if name in SENT:
+        if name in SENT and (name, value) != LEFT_OUT:
             yield SnakevalError(place, "a key that is sent anyway", "another key", "Remove it.")
         elif value is not None and (name in sampling or name in SAMPLED):
             fix = "Set it under sampling:." if name in sampling else "The dataset sets it."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from snakeval.errors import SnakevalError, near
@@ -14,9 +15,11 @@ SHIPPED = "config/config.yaml"
 JUDGING = ("judge", "judge_baseline", "judge_repeats", "judge_max_tokens")
 SPEED = ("benchmark_streams", "benchmark_prompt_tokens", "benchmark_answer_tokens")
 PRICE, MEMORY = "price_per_gpu_hour", "gpu_memory_gb"
+BASELINE = "baseline"
+COMPARING = (BASELINE, "fail_on_regression")
 SETTINGS = (
     *("optional_datasets", "limit", "repeats", "seed", "deterministic", "pairs_per_engine"),
-    *(*JUDGING, *SPEED, PRICE, MEMORY),
+    *(*JUDGING, *SPEED, PRICE, MEMORY, *COMPARING),
 )
 NAMES = ("categories", "models", "datasets", "exclude_models", "exclude_datasets")
 KINDS = ("models", "datasets", "categories")
@@ -68,12 +71,14 @@ def _plain(key: Any, value: Any) -> Any:
             return names or value
         if isinstance(value, list | tuple):
             return [str(name) if isinstance(name, int) else name for name in value]
+    if key == BASELINE and isinstance(value, int | float | date) and not isinstance(value, bool):
+        return str(value)  # a folder named by a day, which Snakemake took for a number or a date
     if key == "benchmark_streams":
         parts = value.split(",") if isinstance(value, str) else value
         parts = parts if isinstance(parts, list | tuple) else [parts]
         return [_plain("limit", part) for part in parts]
     if key in SETTINGS and isinstance(value, str):
-        if re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
+        if key != BASELINE and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
             return int(value)
         if key in (PRICE, MEMORY) and re.fullmatch(r"[+-]?[0-9]{0,18}\.[0-9]+", value.strip()):
             return float(value)

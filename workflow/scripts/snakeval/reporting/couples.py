@@ -5,12 +5,10 @@ results/pairs/…  ──comparisons──▶  comparisons.csv  ──views─�
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from snakeval.registry.protocol import differences, protocol
@@ -26,13 +24,13 @@ from snakeval.reporting.formats import (
     times,
     width,
 )
+from snakeval.reporting.paired import NO_MEAN, SCORE, Name, by_sample, decide, is_mean, paired
 from snakeval.reporting.pairs import PairFiles, said
-from snakeval.statistics import ALPHA, bootstrapped_ratio, compared, holm, mean_metric
+from snakeval.statistics import bootstrapped_ratio
 
 if TYPE_CHECKING:
     from snakeval.registry import Pair, Run
 
-SCORE = ("value", "ci_low", "ci_high")
 COMPARISONS = (
     *("dataset", "model_a", "model_b", "difference", "ci_low", "ci_high"),
     *("p", "p_adjusted", "verdict", "smallest_detectable"),
@@ -57,9 +55,6 @@ SHOWN = {
     "worse": "it is worse",
     "no difference shown": "no difference is shown",
 }
-
-
-Name = tuple[str, int]  # of an answer: sample and repeat
 
 
 class Answer(NamedTuple):
@@ -89,12 +84,7 @@ def comparisons(run: Run, folder: Path) -> list[dict[str, Any]]:
         StorageError: a file of a pair is broken.
     """
     rows = [_comparison(run, folder, first, second) for first, second in couples(run)]
-    tested = [row for row in rows if row["p"] is not None]
-    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["p_adjusted"] = p
-        row["verdict"] = "no difference shown"
-        if p < ALPHA:
-            row["verdict"] = "better" if row["difference"] > 0 else "worse"
+    decide(rows)
     return rows
 
 
@@ -114,22 +104,11 @@ def _comparison(run: Run, folder: Path, first: Pair, second: Pair) -> dict[str, 
     if not both:
         return row | {"reason": "no answer of both was judged"}
     values = [{name: answer.value for name, answer in its.items()} for its in (a, b)]
-    means = [_by_sample(its, both) for its in values]
-    found = compared(*means)
-    for side, its in zip("ab", means, strict=True):
-        metric: Mapping[str, Any] = mean_metric(its, len(both))
-        row |= {f"{name}_{side}": metric[name] for name in SCORE}
-    right = Counter((a[name].value == 1, b[name].value == 1) for name in both)
     texts = [(a[name].text, b[name].text) for name in both]
     written = not any(None in couple for couple in texts)
     return row | {
-        **asdict(found),
+        **paired(values[0], values[1], both),
         "metric": _metric(files, values),
-        "n": len(means[0]),
-        "both_right": right[True, True],
-        "only_a_right": right[True, False],
-        "only_b_right": right[False, True],
-        "neither_right": right[False, False],
         "same_text": sum(text == other for text, other in texts) if written else None,
     }
 
@@ -145,21 +124,12 @@ def _judged(files: PairFiles) -> tuple[dict[Name, Answer], set[Name]]:
     return judged, asked
 
 
-def _by_sample(values: Mapping[Name, float], names: Iterable[Name]) -> list[float]:
-    """Return the mean of each sample over its repeats."""
-    found: dict[str, list[float]] = {}
-    for name in names:
-        found.setdefault(name[0], []).append(values[name])
-    return [fmean(its) for its in found.values()]
-
-
 def _metric(files: Iterable[PairFiles], values: Iterable[Mapping[Name, float]]) -> str:
     """Name what is compared: the primary metric where it is the mean over samples, else that mean."""
     for one, its in zip(files, values, strict=True):
         metrics = one.metrics()
-        value = metrics["metrics"][metrics["primary"]]["value"]
-        if value is None or not math.isclose(fmean(_by_sample(its, its)), value, abs_tol=1e-9):
-            return "mean value of an answer"
+        if not is_mean(metrics["metrics"][metrics["primary"]]["value"], its):
+            return NO_MEAN
     return str(metrics["primary"])
 
 
@@ -301,7 +271,7 @@ def _latency(files: list[PairFiles]) -> Quantity:
         for one in files
     )
     both = [name for name in a if name in b]
-    values = [_by_sample(its, both) for its in (a, b)]
+    values = [by_sample(its, both) for its in (a, b)]
     interval = ONCE
     if len(values[0]) > 1:
         low, high = bootstrapped_ratio(*values)

@@ -43,7 +43,7 @@ def write_report(run: Run, folder: Path, summary: Path, output: Path) -> None:
     for path in pictures.glob("*.svg"):
         if path not in drawn:  # of a dataset that an earlier report showed
             path.unlink()
-    write_text(output / "report.md", _markdown(view))
+    write_text(output / "report.md", markdown("report.md.j2", view))
     write_text(output / "index.html", _html(view))
 
 
@@ -74,11 +74,12 @@ def _html(view: View) -> str:
     )
 
 
-def _markdown(view: View) -> str:
+def markdown(template: str, view: Any) -> str:
+    """Render a Markdown template with what it shows."""
     environment = _environment(autoescape=False)
     environment.filters["cell"] = lambda value: text.markdown_line(str(value))
     environment.filters["block"] = lambda value, room: text.markdown_block(text.clip(value, room))
-    return environment.get_template("report.md.j2").render(view=view)
+    return environment.get_template(template).render(view=view)
 
 
 def _environment(autoescape: bool) -> Environment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,19 @@ class PairFiles:
             yield prediction, score
         if scores:
             raise self._unequal(next(iter(scores)), "a score without a prediction")
+
+    def asked(self) -> Iterator[tuple[list[Prompt], Prediction, Score]]:
+        """Yield each prediction with its score and all its prompts as sent, choice by choice or turn by turn.
+
+        Raises:
+            StorageError: as `answers`, or the prompts are not those of the predictions in their order.
+        """
+        prompts = groupby(read_jsonl(self.folder / "prompts.jsonl"), _identity)
+        for prediction, score in self.answers():
+            name, rows = next(prompts, (None, iter(())))
+            if name != _identity(prediction):
+                raise self._unequal(_identity(prediction), "a prediction without its prompt")
+            yield list(rows), prediction, score
 
     def prompts(self) -> dict[tuple[str, int], Prompt]:
         """Read the prompts as sent, by sample and repeat; of scored choices the first, of turns the last."""

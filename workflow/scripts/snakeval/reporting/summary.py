@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snakeval.errors import StorageError
-from snakeval.records import read_json, write_json, write_text
+from snakeval.records import fingerprint, read_json, write_json, write_text
 from snakeval.registry.protocol import protocol
 from snakeval.registry.selection import PRICE
 from snakeval.reporting import Failure
@@ -174,7 +174,10 @@ def _pair_provenance(run: Run, pair: Pair) -> dict[str, Any]:
     way = protocol(run, pair)
     return {
         **{name: getattr(pair, name) for name in ("model", "dataset", "key", "scorer")},
-        "protocol": {"id": way.id, "text": way.text, "own": way.own},
+        "protocol": {
+            **{"id": way.id, "text": way.text, "own": way.own},
+            "parts": {name: fingerprint(value) for name, value in way.parts.items()},
+        },
     }
 
 
@@ -185,12 +188,12 @@ def _began(session: str) -> str:
 
 def command(run: Run) -> str:
     """Return the command line that makes the same run."""
+    names = ("limit", "repeats", "seed", "judge", "judge_baseline", "data_dir", PRICE)
     chosen = {
         "models": ",".join(run.models),
         "datasets": ",".join(run.datasets),
-        **{
-            name: run.settings.get(name) for name in ("limit", "repeats", "seed", "data_dir", PRICE)
-        },
+        **{name: run.settings.get(name) for name in names},
+        "deterministic": "true" if run.settings.get("deterministic") else None,
     }
     given = " ".join(f"{name}={value}" for name, value in chosen.items() if value is not None)
     return f"snakemake --cores 1 --resources gpu=1 --config {given}"

@@ -104,6 +104,11 @@ class PairView:
     samples: list[SampleView] = field(default_factory=list)
 
     @property
+    def hardware(self) -> str:
+        """What answered."""
+        return self.speed["gpu"] or ("endpoint" if is_served(self.meta) else "CPU")
+
+    @property
     def title(self) -> str:
         """Model on dataset."""
         return f"{self.model_title} on {self.dataset_title}"

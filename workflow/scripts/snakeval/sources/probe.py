@@ -64,9 +64,15 @@ class Hub:
         if here is not None and COMMIT.fullmatch(revision or ""):
             return here
         try:
-            info = self._info(repo, "model", revision)
-        except Unreachable:
+            return self._model(repo, revision, weights=weights, code=code, config=config)
+        except Unreachable as reason:
+            self.gone = reason
             return here or Probe(unchecked="not checked")
+
+    def _model(
+        self, repo: str, revision: str | None, *, weights: bool, code: bool, config: bool
+    ) -> Probe:
+        info = self._info(repo, "model", revision)
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
         chosen = models.choose(sizes, weights=weights, code=code)
         if not chosen:
@@ -93,9 +99,13 @@ class Hub:
             Unavailable: it cannot be had.
         """
         try:
-            info = self._info(repo, "dataset", revision)
-        except Unreachable:
+            return self._dataset(repo, revision)
+        except Unreachable as reason:
+            self.gone = reason
             return Probe(unchecked="not checked")
+
+    def _dataset(self, repo: str, revision: str | None) -> Probe:
+        info = self._info(repo, "dataset", revision)
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
         if sizes:
             largest = max(sizes, key=lambda name: sizes[name])
@@ -110,11 +120,7 @@ class Hub:
     def _info(self, repo: str, kind: hub.Kind, revision: str | None) -> Any:
         if self.gone is not None:
             raise self.gone
-        try:
-            return hub.info(repo, kind, revision)
-        except Unreachable as reason:
-            self.gone = reason
-            raise
+        return hub.info(repo, kind, revision)
 
 
 def has_token() -> bool:

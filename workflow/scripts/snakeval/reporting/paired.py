@@ -1,0 +1,70 @@
+"""Two results on the same samples: how they differ, and whether a difference is shown."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from snakeval.statistics import ALPHA, compared, holm, mean_metric
+
+Name = tuple[str, int]  # of an answer: sample and repeat
+
+SCORE = ("value", "ci_low", "ci_high")
+NO_MEAN = "mean value of an answer"  # what is compared where the primary metric is no such mean
+
+
+def by_sample(values: Mapping[Name, float], names: Iterable[Name]) -> list[float]:
+    """Return the mean of each sample over its repeats."""
+    found: dict[str, list[float]] = {}
+    for name in names:
+        found.setdefault(name[0], []).append(values[name])
+    return [fmean(its) for its in found.values()]
+
+
+def is_mean(value: float | None, values: Mapping[Name, float]) -> bool:
+    """Whether a result is the mean over samples of its answers' values, as what is compared."""
+    return value is not None and math.isclose(fmean(by_sample(values, values)), value, abs_tol=1e-9)
+
+
+def paired(
+    first: Mapping[Name, float],
+    second: Mapping[Name, float],
+    both: Sequence[Name],
+    sides: tuple[str, str] = ("a", "b"),
+) -> dict[str, Any]:
+    """Return the scores of both, the `statistics.Comparison` of them, and how right and wrong divide.
+
+    Args:
+        first: the value of each judged answer, 0..1.
+        second: the same of the other.
+        both: the answers that both hold, at least one.
+        sides: what the two are called in the names of the record.
+
+    Samples are compared, by the mean over their repeats; right and wrong are counted in answers.
+    """
+    means = [by_sample(its, both) for its in (first, second)]
+    row: dict[str, Any] = asdict(compared(*means)) | {"n": len(means[0])}
+    for side, its in zip(sides, means, strict=True):
+        metric: Mapping[str, Any] = mean_metric(its, len(both))
+        row |= {f"{name}_{side}": metric[name] for name in SCORE}
+    right = Counter((first[name] == 1, second[name] == 1) for name in both)
+    return row | {
+        "both_right": right[True, True],
+        f"only_{sides[0]}_right": right[True, False],
+        f"only_{sides[1]}_right": right[False, True],
+        "neither_right": right[False, False],
+    }
+
+
+def decide(rows: Iterable[dict[str, Any]]) -> None:
+    """Correct the p-values of the rows that have one together, by Holm's method, and say what is shown."""
+    tested = [row for row in rows if row["p"] is not None]
+    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
+        row["p_adjusted"] = p
+        row["verdict"] = "no difference shown"
+        if p < ALPHA:
+            row["verdict"] = "better" if row["difference"] > 0 else "worse"
