@@ -29,7 +29,7 @@ smoke:
 	@$(MAKE) --no-print-directory run ARGS="--config limit=5 $(ARGS)"
 
 test: $(ENVIRONMENT)-tests check
-	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(ENVIRONMENT)-tests
 	$(BIN)/ruff format --check .

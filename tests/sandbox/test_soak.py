@@ -95,8 +95,12 @@ def sample(number: int, chance: random.Random, names: str) -> Sample:
 
 
 def descendants(pid: int) -> list[int]:
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+    found: list[int] = []
+    try:
+        threads = list(Path(f"/proc/{pid}/task").glob("*/children"))
+    except OSError:  # ended meanwhile
+        return found
+    for path in threads:
         try:
             children = [int(child) for child in path.read_text().split()]
         except OSError:  # ended meanwhile

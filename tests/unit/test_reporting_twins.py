@@ -278,6 +278,17 @@ def test_a_pair_that_nobody_judged_has_no_number(tmp_path: Path) -> None:
     assert not ModelCard.load(folder / "model_cards" / "medium.md").data.eval_results
 
 
+def test_no_other_metric_stands_for_a_score_that_is_not_there(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ["medium"], ["humaneval"], 3, change=lambda row: row.update(UNSCORED))
+    path = tmp_path / run.pairs[0].score_folder() / "metrics.json"
+    metrics = read_json(path)
+    metrics["metrics"]["missing_verdicts"] = {"value": 1.0, "ci_low": 0.4, "ci_high": 1.0, "n": 3}
+    write_json(path, metrics)
+    (log,) = logs(exported(tmp_path, run)).values()
+    assert log.results is not None
+    assert log.results.scores[0].metrics == {}
+
+
 def test_a_metric_that_is_no_mean_has_no_standard_error(tmp_path: Path) -> None:
     run = one(tmp_path)
     path = tmp_path / run.pairs[0].score_folder() / "metrics.json"

@@ -23,7 +23,6 @@ from workflow_copy import Outcome
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.xdist_group("endpoint"),  # one worker makes what the tests share
     pytest.mark.timeout(900),
     pytest.mark.skipif(vllm_version() is None, reason="the CPU build of vLLM is not installed"),
 ]

@@ -19,7 +19,6 @@ from workflow_copy import ROOT, Outcome, Workflow, dataset, row
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.xdist_group("images"),  # one worker makes what the tests share
     pytest.mark.timeout(900),
     pytest.mark.skipif(vllm_version() is None, reason="the CPU build of vLLM is not installed"),
 ]

@@ -44,7 +44,6 @@ def vllm_version() -> str | None:
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.xdist_group("vllm"),  # one worker makes what the tests share
     pytest.mark.timeout(900),
     pytest.mark.skipif(vllm_version() is None, reason="the CPU build of vLLM is not installed"),
 ]

@@ -164,6 +164,7 @@ def _summary(record: dict[str, Any]) -> dict[str, Any]:
 def _results(pair: Finished) -> dict[str, Any]:
     states = pair.metrics["states"]
     total = sum(states.values())
+    known = pair.metrics["primary"] in pair.measured  # the first metric is shown as the score
     metrics = {
         name: {
             "name": name,
@@ -171,6 +172,7 @@ def _results(pair: Finished) -> dict[str, Any]:
             "metadata": {key: metric[key] for key in ("ci_low", "ci_high", "n")},
         }
         for name, metric in pair.measured.items()
+        if known
     }
     return {
         "total_samples": total,
