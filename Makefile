@@ -4,6 +4,7 @@
 # make check  the cheap checks alone: format, lint, types
 # make bench  measure speed; prints tables and writes results/bench/*.json
 # make docs   docs/datasets.md and docs/models.md from the registry
+# make example   docs/example, the report that the README shows, from a run of config/awq_vs_bf16.yaml
 # make quantizer   llm-compressor into .quantizer; Snakemake does that by itself where it has a network
 # make libraries   what BigCodeBench's programs import, into .libraries; then --config sandbox="{libraries: .libraries}"
 #
@@ -18,7 +19,7 @@ BIN := .venv/bin
 ENVIRONMENT := .venv/installed-$(PLATFORM)
 SNAKEMAKE = $(BIN)/snakemake --cores 1 --resources gpu=1
 
-.PHONY: run smoke test check bench docs libraries quantizer
+.PHONY: run smoke test check bench docs example libraries quantizer
 
 run: $(ENVIRONMENT)
 	@$(BIN)/python workflow/scripts/unlock.py
@@ -43,6 +44,10 @@ bench: $(ENVIRONMENT)-bench
 
 docs: $(ENVIRONMENT)
 	$(BIN)/python workflow/scripts/docs_pages.py
+
+example: $(ENVIRONMENT)-tests
+	@$(SNAKEMAKE) --configfile config/awq_vs_bf16.yaml
+	$(BIN)/python tests/example.py
 
 quantizer: $(ENVIRONMENT)
 	$(BIN)/python workflow/scripts/quantizer.py

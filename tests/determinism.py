@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 REQUESTS, ANSWER_TOKENS, SCORED = 64, 128, 4
 TASKS = ("sorts a list", "counts the vowels of a text", "adds two matrices", "finds all primes")
+KINDS = ("greedy", "sampled", "greedy", "likelihood")
+SAMPLED = {"temperature": 0.8, "top_p": 0.95}
 WAVES = (REQUESTS, 7, 1)  # how many requests are asked at once
 
 
@@ -36,10 +39,14 @@ class Start:
     seconds: float
     answers: dict[int, list[str]]
 
-    def differing(self, reference: list[str]) -> dict[int, int]:
-        """Return how many answers differ from others, by wave."""
+    def differing(self, reference: list[str]) -> dict[int, Counter[str]]:
+        """Return how many answers of each kind differ from others, by wave."""
         return {
-            wave: sum(own != other for own, other in zip(answers, reference, strict=True))
+            wave: Counter(
+                KINDS[number % len(KINDS)]
+                for number, (own, other) in enumerate(zip(answers, reference, strict=True))
+                if own != other
+            )
             for wave, answers in self.answers.items()
         }
 
@@ -64,7 +71,10 @@ def main() -> int:
             reference = start.answers[WAVES[0]]
         found = start.differing(reference)
         failed |= deterministic and any(found.values())
-        asked = ", ".join(f"{wave} at a time: {count}" for wave, count in found.items())
+        asked = "; ".join(
+            f"{wave} at a time: " + (", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "0")
+            for wave, kinds in found.items()
+        )
         print(
             f"deterministic: {str(deterministic).lower()}, max_num_seqs: {size}, {start.seconds:.0f} s; "
             f"of {given.requests} answers differ, asked {asked}",
@@ -120,7 +130,9 @@ def _answer(
 
     limits = {"max_num_seqs": size, "max_num_batched_tokens": 2048 + 32 * size}
     filled = schema.filled(
-        {"source": {"path": str(folder)}, "max_model_len": 2048, "engine_limits": limits} | entry,
+        {"source": {"path": str(folder)}, "max_model_len": 2048, "engine_limits": limits}
+        | {"sampling": SAMPLED}
+        | entry,
         "model",
     )
     filled["deterministic"] = deterministic
@@ -143,7 +155,7 @@ def _answer(
 
 
 def _requests(folder: Path, count: int) -> list[Any]:
-    """Return requests of many lengths: three in four greedy or sampled, every fourth a likelihood."""
+    """Return requests of many lengths, of each kind in turn."""
     from snakeval.engine import Request
     from transformers import AutoTokenizer
 
@@ -154,9 +166,10 @@ def _requests(folder: Path, count: int) -> list[Any]:
         text = f"# {number} {'and again ' * (number * 7 % 50)}\n# A function that {task}\ndef "
         sampling: dict[str, Any] = {"temperature": 0.0, "max_tokens": ANSWER_TOKENS}
         scored = 0
-        if number % 4 == 1:
-            sampling |= {"temperature": 0.8, "top_p": 0.95, "seed": number}
-        if number % 4 == 3:
+        kind = KINDS[number % len(KINDS)]
+        if kind == "sampled":
+            sampling |= SAMPLED | {"seed": number}
+        if kind == "likelihood":
             sampling |= {"max_tokens": 1, "prompt_logprobs": 0, "detokenize": False}
             scored = SCORED
         made.append(Request(str(number), tokenizer.encode(text), sampling, scored))

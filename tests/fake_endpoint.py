@@ -9,6 +9,8 @@ GARBAGE, DEEP      what is no JSON;  FAILED, LIST, NOUSAGE, OPEN, STRANGE, ZIPPE
 BROKEN             the connection is cut in the middle
 FILTER, TOOL       an answer that ends for another reason
 THINK, CUT         a thought beside the answer; one that the limit cuts off
+HIDDEN, UNCOUNTED  8 of the 12 tokens are a thought that is not shown; the prompt's are not told
+SAY:<text>         that text, until the token limit or the first stop text
 ECHO               the answer is the key
 SOLVE:<code>       answered with that code in a fence
 [[rating]]         a judge is asked for a grade: 8
@@ -39,6 +41,7 @@ class FakeEndpoint:
         answers: how many requests are answered before it stops for good; None for no end.
         delay_s: how long an answer takes.
         refuses: a parameter that it does not know.
+        most_stops: how many stop texts it takes; None for any number.
         port: of 127.0.0.1; 0 takes a free one.
 
     Attributes:
@@ -46,6 +49,7 @@ class FakeEndpoint:
         probes: those of the probe.
         answered: the texts whose answers were sent whole.
         most: how many requests were worked on at once at most.
+        denies: whether it now takes no request at all.
     """
 
     def __init__(
@@ -55,10 +59,12 @@ class FakeEndpoint:
         answers: int | None = None,
         delay_s: float = 0.0,
         refuses: str | None = None,
+        most_stops: int | None = None,
         port: int = 0,
     ) -> None:
         self.key, self.models, self.left = key, models, answers
-        self.delay_s, self.refuses = delay_s, refuses
+        self.delay_s, self.refuses, self.most_stops = delay_s, refuses, most_stops
+        self.denies = False
         self.asked: list[dict[str, Any]] = []
         self.probes: list[dict[str, Any]] = []
         self.answered: list[str] = []
@@ -155,6 +161,12 @@ class _Handler(BaseHTTPRequestHandler):
         if endpoint.refuses in body:
             self._error(400, f"Unsupported parameter: {endpoint.refuses}")
             return
+        if endpoint.denies:
+            self._error(403, "This key may nothing.")
+            return
+        if endpoint.most_stops is not None and len(body.get("stop", ())) > endpoint.most_stops:
+            self._error(400, "Too many stop texts.")
+            return
         if found := re.search(r"STATUS:(\d+)(?::(\d+))?", text):
             if tries <= int(found[2] or 10**9):
                 self._error(int(found[1]), f"This model's maximum context is short. {found[1]}")
@@ -246,6 +258,8 @@ def _events(body: dict[str, Any], text: str, key: str) -> Any:
     if "THINK" in text or "CUT" in text:
         thoughts, reason = "Let me see.", "length" if "CUT" in text else "stop"
         said = "" if "CUT" in text else said
+    if "SAY:" in text:
+        said, reason = _until_stop(text.split("SAY:")[1], body.get("stop", ()))
     if "ECHO" in text:
         said = f"Your key is {key}."
     reason = "content_filter" if "FILTER" in text else "tool_calls" if "TOOL" in text else reason
@@ -269,4 +283,18 @@ def _events(body: dict[str, Any], text: str, key: str) -> Any:
     if "OPEN" not in text:
         yield event({}, reason)
     if "NOUSAGE" not in text:
-        yield about | {"choices": [], "usage": {"prompt_tokens": 21, "completion_tokens": 12}}
+        usage: dict[str, Any] = {"prompt_tokens": 21, "completion_tokens": 12}
+        if "HIDDEN" in text:
+            usage["completion_tokens_details"] = {"reasoning_tokens": 8}
+        if "UNCOUNTED" in text:
+            del usage["prompt_tokens"]
+        yield about | {"choices": [], "usage": usage}
+
+
+def _until_stop(text: str, stops: list[str]) -> tuple[str, str]:
+    """Return what an engine says that adds a character at a time and looks for its stop texts each time."""
+    for end in range(1, len(text) + 1):
+        for stop in stops:
+            if text[:end].endswith(stop):
+                return text[: end - len(stop)], "stop"
+    return text, "length"

@@ -11,6 +11,7 @@ from typing import Any
 from snakeval.records import read_json, write_json, write_jsonl
 from snakeval.registry import Pair, Run, schema
 from snakeval.reporting import Failure, report, summarize
+from snakeval.reporting.figures import library
 from snakeval.statistics import wilson
 
 MODELS = {
@@ -49,6 +50,29 @@ def make_run(
         on_gpu: whether a GPU was there.
         repeats: answers to each sample.
     """
+    run = empty_run(root, models, datasets, samples, repeats)
+    answered = {}
+    for pair in run.pairs:
+        count = samples or DATASETS[pair.dataset][1]
+        answered[pair] = list(_answers(pair, count, repeats, on_gpu))
+        for answer in answered[pair]:
+            change(answer)
+    for pair, answers in answered.items():
+        together = sum(
+            stream_s(its) for other, its in answered.items() if other.model == pair.model
+        )
+        write_pair(root, run, pair, answers, on_gpu, together)
+    return run
+
+
+def empty_run(
+    root: Path,
+    models: Sequence[str],
+    datasets: Sequence[str],
+    samples: int | None = None,
+    repeats: int = 1,
+) -> Run:
+    """Write what was fetched below `root`, and no pair."""
     run = Run(
         models={slug: _model(slug) for slug in models},
         datasets={slug: _dataset(slug) for slug in datasets},
@@ -72,17 +96,6 @@ def make_run(
             root / run.dataset_status(dataset),
             {"status": "ok", "reason": None, "revision": "d" * 40, "sha256": "e" * 64},
         )
-    answered = {}
-    for pair in run.pairs:
-        count = samples or DATASETS[pair.dataset][1]
-        answered[pair] = list(_answers(pair, count, repeats, on_gpu))
-        for answer in answered[pair]:
-            change(answer)
-    for pair, answers in answered.items():
-        together = sum(
-            stream_s(its) for other, its in answered.items() if other.model == pair.model
-        )
-        write_pair(root, run, pair, answers, on_gpu, together)
     return run
 
 
@@ -112,18 +125,18 @@ def write_pair(
     write_jsonl(folder / "timings.jsonl", rows("latency_s", "ttft_s"))
     write_json(folder / "meta.json", _meta(run, pair, answers, on_gpu, together))
     write_jsonl(scores / "scores.jsonl", rows("state", "value", "answer", "target", "detail"))
-    write_jsonl(scores / "timings.jsonl", rows())
+    write_jsonl(scores / "timings.jsonl", rows("seconds", "limit_s", "slowest_s"))
     write_json(scores / "metrics.json", _metrics(answers))
 
 
 def pages(root: Path, run: Run, failures: Sequence[Failure] = ()) -> tuple[str, str]:
-    """Summarize and report below `root`; return the report in HTML and in Markdown."""
+    """Summarize and report below `root`; return the report in HTML, without the library, and in Markdown."""
     summarize(run, root, root / "summary", failures)
     report(run, root, root / "summary", root / "reports")
     html, markdown = (
         (root / "reports" / name).read_text("utf-8") for name in ("index.html", "report.md")
     )
-    return html, markdown
+    return html.replace(library(), ""), markdown
 
 
 def set_sandbox(root: Path, pair: Pair, sandbox: dict[str, Any] | None) -> None:
@@ -199,6 +212,7 @@ def _answer(
         detail["message"] = "NameError: name 'nubmers' is not defined"
         detail["traceback"] = 'File "<program>", line 7, in add\n    return sum(nubmers)'
     tokens = 512 if state == "incomplete" else chance.randrange(60, 300)
+    taken_s = {"timeout": 3.1, "syntax": None}.get(verdict, 0.02 + number / 500)
     return {
         "id": f"{DATASETS[pair.dataset][0]}/{number}",
         "repeat": repeat,
@@ -212,6 +226,9 @@ def _answer(
         "cut_tokens": 0,
         "latency_s": tokens / 90,
         "ttft_s": 0.05 + number / 10_000,
+        "seconds": taken_s,
+        "limit_s": None if taken_s is None else 3.0,
+        "slowest_s": taken_s,
         "state": state,
         "value": {"correct": 1.0, "unscored": None}.get(state, 0.0),
         "answer": None if verdict == "syntax" else program,
@@ -230,7 +247,7 @@ def _meta(
     everything = sum(DATASETS[dataset][1] for dataset in run.datasets) * 180
     power = {"utilization_percent": 93.5, "power_w": 612.0, "peak_power_w": 688.4}
     start: dict[str, Any] = {
-        "session": f"20260807T101{list(run.models).index(pair.model)}12-4711-1",
+        "session": f"20260807T10{list(run.models).index(pair.model) + 10}12-4711-1",
         "start_s": 71.0,
         "generate_s": everything / RATE[pair.model],
         "stream_s": stream_s(answers) if together is None else together,

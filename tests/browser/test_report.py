@@ -2,55 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from reported_run import make_run, set_sandbox
-from snakeval.reporting import report, summarize
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-if not CHROMIUM.exists():
-    pytest.skip(f"no Chromium at {CHROMIUM}", allow_module_level=True)
 playwright = pytest.importorskip("playwright.sync_api")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of three models on two datasets: one answer is hostile, one pair was made without isolation."""
-    root = tmp_path_factory.mktemp("run")
-
-    def hostile(answer: dict[str, Any]) -> None:
-        if answer["id"] == "HumanEval/3":
-            attack = "</pre></details><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
-            answer["completion"] = f"{attack}\x00\u202e needle {attack}"
-            answer["detail"]["message"] = attack
-
-    run = make_run(root, change=hostile)
-    run.models["large"]["prompt_style"] = "completion"  # another protocol than the others'
-    run.models["medium"]["base_model"] = run.models["large"]["base_model"] = "tiny"
-    run.datasets["humaneval"]["about"]["published"] = [
-        {
-            **{"model": f"Model {score}", "score": score, "protocol": "chat", "source": "a card"},
-            **{"models": ["tiny", "large"], "thinking": None, "metric": None, "band": None},
-            **{"differs": "an answer's beginning is given"},
-        }
-        for score in (95.0, 74.0)
-    ]
-    set_sandbox(root, run.pairs[0], {"level": "none", "layers": [], "judged_together": 3})
-    summarize(run, root, root / "summary")
-    report(run, root, root / "summary", root / "reports")
-    return root / "reports"
 
 
 @pytest.fixture
@@ -127,6 +86,75 @@ def test_samples_open_by_keyboard(page: Any) -> None:
     page.locator(f"{PAIR} ol.list > li:first-child > details > summary").focus()
     page.keyboard.press("Enter")
     assert page.locator(f"{PAIR} ol.list > li:first-child pre").first.is_visible()
+
+
+def first_column(table: Any, column: int) -> list[str]:
+    cells = table.locator("tbody tr > *").all_inner_texts()
+    width = table.locator("thead th").count()
+    return [text.strip() for text in cells[column::width]]
+
+
+def test_tables_sort_by_click_and_by_key(page: Any) -> None:
+    table = page.locator("#dataset-coding_sample table.sortable").first
+    names = table.locator("thead th").all_inner_texts()
+    column = next(n for n, name in enumerate(names) if name.startswith("wrong"))
+    head = table.locator("thead th").nth(column)
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    down = [int(text) for text in first_column(table, column)]
+    assert down == sorted(down, reverse=True)
+    head.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert [int(text) for text in first_column(table, column)] == down[::-1]
+    table.locator("thead button").first.click()
+    assert head.get_attribute("aria-sort") is None
+    models = first_column(table, 0)
+    assert models == sorted(models)
+
+
+def lively(page: Any, name: str) -> Any:
+    """The first figure of this name, once it answers to pointer and keys."""
+    chart = page.locator(f"#overview figure.{name} .chart")
+    chart.scroll_into_view_if_needed()
+    playwright.expect(chart).to_have_attribute("role", "application")
+    return chart
+
+
+def test_a_mark_tells_what_it_is(page: Any) -> None:
+    chart = lively(page, "results")
+    chart.locator(".mark-rect path").first.hover()
+    tooltip = page.locator(".vg-tooltip")
+    playwright.expect(tooltip).to_be_visible()
+    text = tooltip.inner_text()
+    assert " on " in text
+    assert re.search(r"95 % interval\s+\d+\.\d to \d+\.\d %", text)
+    assert re.search(r"n\s+\d+", text)
+
+
+def test_keys_walk_through_a_chart(page: Any) -> None:
+    chart = lively(page, "results")
+    chart.focus()
+    page.keyboard.press("ArrowRight")
+    said = chart.locator("output")
+    first = said.text_content()
+    assert "95 % interval" in first
+    playwright.expect(page.locator(".vg-tooltip")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    assert said.text_content() != first
+    page.keyboard.press("Escape")
+    assert said.text_content() == ""
+
+
+def test_the_contents_fold_and_lead_on(page: Any) -> None:
+    contents = page.locator("nav.contents details")
+    contents.locator("summary").click()
+    contents.get_by_role("link", name="Advanced coding sample").click()
+    assert contents.get_attribute("open") is None
+    playwright.expect(page.locator("#dataset-coding_sample h3").first).to_be_in_viewport()
+    page.locator("nav.contents summary").click()
+    page.keyboard.press("Escape")
+    assert contents.get_attribute("open") is None
 
 
 @pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from snakeval import answering, gpu, journal
-from snakeval.engine import Answer, EngineSettings
+from snakeval.engine import Answer, EngineSettings, Request
+from snakeval.engine.supervisor import EngineDied
+from snakeval.registry import Pair
+from unit.test_plan import make_run
 
 TAKEN = {"joules": 5.0, "power_w": 50.0, "peak_power_w": 60.0, "utilization_percent": 7.0}
 
@@ -93,3 +97,41 @@ def test_an_engine_that_died_leaves_nothing_to_the_next(
         engines.note_end(sessions)
     end = list(journal.read_journal(path))[-1]
     assert (end["requests"], end["completion_tokens"], end["stream_s"]) == (1, 4, 2.0)
+
+
+class Dying(Slow):
+    """An engine that dies of everything."""
+
+    def submit(self, requests: list[Request]) -> None: ...
+
+    def answers(self) -> Iterator[list[Answer]]:
+        raise EngineDied("out of memory")
+        yield []
+
+
+class One(answering.Work):
+    """A work of one request."""
+
+    def prepare(self, tokenizer: Any, commit: str) -> None:
+        self.missing = {"r": Request("r", [1], {})}
+
+
+@pytest.mark.parametrize(("device", "blamed"), [("cuda", True), ("endpoint", False)])
+def test_of_what_asks_a_server_no_request_is_the_death(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str, blamed: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(answering, "Supervisor", Dying)
+    settings = EngineSettings("m", "m", {}, 0, device)
+    engines = answering.Engines(settings, tmp_path / "log", "m", [], answering.Stopping())
+    work = One(make_run(), Pair("m0", "d0", "k", "s", 0), "d0", tmp_path / "journal")
+    work.prepare(None, "")
+    answering._answer_missing(engines, "m", [work])
+    records = [record["error"] for record in journal.read_journal(tmp_path / "journal")]
+    told = "killed the engine twice; the last time: out of memory"
+    assert records == ([told] if blamed else [])
+    assert work.reason == (
+        None
+        if blamed
+        else f"1 request not answered; the first: {told}. Run the same command again; only what is missing is asked."
+    )

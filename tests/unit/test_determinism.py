@@ -22,6 +22,7 @@ END = (
     "expected what vLLM's batch-invariant mode covers, as run.deterministic is true. "
     "Leave deterministic out, or exclude_models={}."
 )
+BY_BATCH = "on a GPU, whose kernels sum in an order that depends on the batch"
 FACTS = {"parameters": 8, "weights_gb": 6, "kv_bytes_per_token": 9, "context": 4096}
 ENTRY: dict[str, Any] = {
     "max_model_len": 512,
@@ -43,7 +44,7 @@ def project(tmp_path: Path) -> Project:
         ({"quantization": "bitsandbytes"}, "quantization: got bitsandbytes"),
         ({"engine_arguments": {"quantization": "gguf"}}, "quantization: got gguf"),
         (
-            {"facts": FACTS | {"format": "compressed-tensors"}},
+            {"facts": FACTS | {"format": "compressed-tensors"}, "runs_on_cpu": False},
             "facts.format: got compressed-tensors",
         ),
         (
@@ -59,6 +60,22 @@ def test_what_the_registry_knows_is_refused_before_anything_is_fetched(
     project.files["models"]["small"] |= changes
     project.load()
     assert project.errors(deterministic="true") == [f"{WHERE}.{got}; {END.format('small')}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"facts": FACTS | {"format": "compressed-tensors"}},
+        {"quantization": "compressed-tensors"},
+    ],
+)
+def test_compressed_tensors_is_not_refused_before_the_machine_is_known(
+    project: Project, changes: dict[str, Any]
+) -> None:
+    """On a CPU one request at a time is enough; on a GPU the checkpoint's config.json is refused."""
+    project.files["models"]["small"] |= changes | {"runs_on_cpu": True}
+    run = project.load(models="small", datasets="problems", deterministic="true")
+    assert names(run) == [("small", "problems")]
 
 
 def test_an_endpoint_cannot_promise() -> None:
@@ -116,6 +133,41 @@ def test_a_gpus_engine_is_batch_invariant() -> None:
     assert (arguments["enable_prefix_caching"], arguments["max_num_seqs"]) == (False, 9)
 
 
+def test_the_compiler_times_nothing_and_keeps_its_other_settings() -> None:
+    """PyTorch's deterministic mode ends a start that would time kernels: seen with vLLM 0.26 on an H200."""
+    asked = {"mode": 3, "inductor_compile_config": {"max_autotune": False, "combo_kernels": True}}
+    found = engine_arguments(settings("cuda", engine_arguments={"compilation_config": asked}))
+    assert found["compilation_config"] == {
+        "mode": 3,
+        "inductor_compile_config": {
+            **{"max_autotune": False, "combo_kernels": False},
+            "benchmark_combo_kernel": False,
+        },
+    }
+    assert "compilation_config" not in engine_arguments(settings("cpu"))
+    assert "compilation_config" not in engine_arguments(settings("cuda", deterministic=False))
+
+
+@pytest.mark.parametrize(
+    ("sampling", "given", "together"),
+    [
+        ({"temperature": 0.0}, 9, 9),
+        ({"temperature": 0.0, "top_p": 0.9}, 9, 7),  # a dataset may ask for another temperature
+        ({"temperature": 0.7}, 9, 9),
+        ({"temperature": 0.7, "top_p": 1.0, "top_k": -1}, 9, 9),
+        ({"temperature": 0.7, "top_p": 0.9}, 9, 7),
+        ({"temperature": 0.7, "top_k": 20}, 9, 7),
+        ({"temperature": 0.7, "top_k": 20}, 3, 3),
+    ],
+)
+def test_few_are_sampled_together_where_only_the_likeliest_tokens_count(
+    sampling: dict[str, Any], given: int, together: int
+) -> None:
+    """With eight or more vLLM takes another kernel for top_p and top_k, which breaks ties in another way."""
+    made = settings("cuda", sampling=sampling, engine_arguments={"max_num_seqs": given})
+    assert engine_arguments(made)["max_num_seqs"] == together
+
+
 def test_a_cpus_engine_answers_one_request_at_a_time() -> None:
     """vLLM's variable would put kernels for GPUs in the place of PyTorch's."""
     made = settings("cpu")
@@ -145,10 +197,13 @@ def test_without_it_the_engine_is_as_it_was(device: str) -> None:
     [
         (
             {"quantization_config": {"quant_method": "compressed-tensors"}},
-            "weights quantized by compressed-tensors",
+            f"weights quantized by compressed-tensors {BY_BATCH}",
         ),
-        ({"quantization_config": {"quant_method": "gptq"}}, "weights quantized by gptq"),
-        ({"quantization_config": {"bits": 4}}, "weights quantized by no quant_method"),
+        (
+            {"quantization_config": {"quant_method": "gptq"}},
+            f"weights quantized by gptq {BY_BATCH}",
+        ),
+        ({"quantization_config": {"bits": 4}}, f"weights quantized by no quant_method {BY_BATCH}"),
         (
             {"quantization_config": {"quant_method": "awq"}, "num_experts": 128},
             "AWQ weights of a mixture of experts",

@@ -201,6 +201,19 @@ class TestWhatIsSent:
             assert "sk-of-another-server" not in json.dumps(server.headers)
             assert "X-Secret" not in server.headers[-1]
 
+    def test_a_key_that_goes_unencrypted_passes_no_proxy(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MY_KEY", KEY)
+        with FakeEndpoint(key=KEY) as server, FakeEndpoint() as proxy:
+            for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+                monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            monkeypatch.delenv("no_proxy", raising=False)
+            answers(engine(server.url, key_variable="MY_KEY"), "Hi")
+            assert len(server.asked) == 1
+            assert proxy.headers == []
+
 
 class TestWhatComesBack:
     def test_text_tokens_and_times(self) -> None:
@@ -243,6 +256,83 @@ class TestWhatComesBack:
             assert refused.final
             assert good.completion == WRONG
             assert server.tries["STATUS:400"] == 1
+
+    def test_a_request_that_is_denied_is_an_error_record_and_the_others_go_on(self) -> None:
+        with FakeEndpoint() as server:
+            denied, good = answers(engine(server.url), "STATUS:403", "Hi")
+            assert denied.error == "403 Forbidden: This model's maximum context is short. 403"
+            assert denied.final
+            assert good.completion == WRONG
+            assert len(server.probes) == 2  # at the start, and to see whether others are let in
+
+    def test_hidden_thoughts_are_counted_apart(self) -> None:
+        with FakeEndpoint() as server:
+            hidden, shown, none = answers(engine(server.url), "HIDDEN", "HIDDEN THINK", "Hi")
+            assert (hidden.completion_tokens, hidden.hidden_tokens) == (12, 8)
+            assert (shown.hidden_tokens, none.hidden_tokens) == (None, None)
+
+    def test_more_thought_than_answer_tells_nothing(self) -> None:
+        heard = endpoint_engine._Heard()
+        details = {"completion_tokens_details": {"reasoning_tokens": 9}}
+        heard.add({"usage": {"completion_tokens": 5, **details}})
+        assert heard.hidden_tokens is None
+
+
+class TestStops:
+    STOPS = ("\ndef", "\nclass", "\n#", "\nif", "\nprint")
+
+    @pytest.mark.parametrize(
+        "stops",
+        [STOPS, ("abcd", "bc", "q", "de", "x"), ("aab", "ab", "x", "y"), ("x", "ab", "aab", "y")],
+    )
+    @pytest.mark.parametrize("limit", [0, 1, 2, 3, 4, None])
+    def test_the_answer_is_that_of_an_engine_that_knows_them_all(
+        self, stops: tuple[str, ...], limit: int | None
+    ) -> None:
+        spoken = ("a\nif\ndef", "a\nprint", "zabcde", "caabz", "xyz", "\n# a", "nothing of them")
+        texts = [f"SAY:{text}" for text in spoken]
+
+        def said(server: FakeEndpoint, limit: int | None) -> list[tuple[str, str]]:
+            asked = engine(server.url, stop_limit=limit)
+            for number, text in enumerate(texts):
+                asked.submit(request(text, str(number), stop=list(stops)))
+            found: dict[str, Answer] = {}
+            while len(found) < len(texts):
+                found |= {answer.hash: answer for answer in asked.step()}
+            ordered = [found[str(number)] for number in range(len(texts))]
+            return [(answer.completion, answer.finish_reason) for answer in ordered]
+
+        with FakeEndpoint() as able, FakeEndpoint(most_stops=limit) as unable:
+            assert said(unable, limit) == said(able, None)
+
+    def test_it_is_recorded_which_were_cut_here(self) -> None:
+        with FakeEndpoint(most_stops=1) as server:
+            asked = engine(server.url, stop_limit=1)
+            for text in ("SAY:a END", "SAY:a STOP b", "SAY:a"):
+                asked.submit(request(text, text, stop=["END", "STOP"]))
+            found: dict[str, Answer] = {}
+            while len(found) < 3:
+                found |= {answer.hash: answer for answer in asked.step()}
+            assert {name: answer.stopped_here for name, answer in found.items()} == {
+                **{"SAY:a END": False, "SAY:a STOP b": True},
+                "SAY:a": False,
+            }
+            assert {tuple(body["stop"]) for body in server.asked} == {("END",)}
+            assert asked.facts()["arguments"]["stop_limit"] == 1
+
+    def test_left_out_by_the_entry_they_are_looked_for_here(self) -> None:
+        with FakeEndpoint(refuses="stop") as server:
+            asked = engine(server.url, extra_body={"stop": None})
+            asked.submit(request("SAY:a STOP b", stop=["STOP"]))
+            assert asked.step()[0].completion == "a "
+
+    def test_a_thought_is_not_cut(self) -> None:
+        heard = endpoint_engine._Heard()
+        said = {"reasoning_content": "STOP?", "content": "a STOP b"}
+        heard.add({"choices": [{"delta": said, "finish_reason": "length"}]})
+        assert heard.stop_at(["STOP"])
+        assert heard.text({"open": "<", "close": ">"}) == "<STOP?>a "
+        assert heard.reason == "stop"
 
 
 class TestTriedAgain:
@@ -400,6 +490,32 @@ class TestHopeless:
         assert "Set MY_KEY" in text
         assert KEY not in text
 
+    def test_a_server_that_denies_all_from_now_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MY_KEY", KEY)
+        with FakeEndpoint(key=KEY) as server:
+            asked = engine(server.url, key_variable="MY_KEY")
+            server.denies = True
+            with pytest.raises(EngineError, match="403 Forbidden: This key may nothing") as caught:
+                answers(asked, "Hi")
+            assert "Set MY_KEY" in str(caught.value)
+
+    def test_a_server_that_denies_the_first_question(self) -> None:
+        with FakeEndpoint() as server:
+            server.denies = True
+            with pytest.raises(EngineError, match="403 Forbidden") as caught:
+                engine(server.url)
+            assert "Name the variable that holds its key under key_variable:" in str(caught.value)
+
+    def test_a_mistake_of_its_own_is_no_requests_fault(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        with FakeEndpoint() as server:
+            asked = engine(server.url)
+            monkeypatch.setattr(asked, "_heard", lambda *_: {}["nowhere"])
+            with pytest.raises(EngineError, match="got KeyError: 'nowhere'; expected an answer"):
+                answers(asked, "Hi")
+            assert "Traceback" in capfd.readouterr().err
+
     def test_an_answer_does_not_hold_the_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MY_KEY", KEY)
         with FakeEndpoint(key=KEY) as server:
@@ -537,4 +653,5 @@ def test_every_status_has_a_fate() -> None:
     fates = {status: endpoint._fate(status) for status in range(300, 600)}
     assert {status for status, fate in fates.items() if fate is Fate.REFUSED} == {400, 413, 422}
     assert all(fates[status] is Fate.PASSING for status in (408, 409, 425, 429, 500, 529, 599))
-    assert all(fates[status] is Fate.HOPELESS for status in (301, 401, 402, 403, 404, 405, 410))
+    assert {status for status, fate in fates.items() if fate is Fate.DENIED} == {403, 451}
+    assert all(fates[status] is Fate.HOPELESS for status in (301, 401, 402, 404, 405, 410))

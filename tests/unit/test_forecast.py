@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from snakeval import answering
 from snakeval.engine import EngineSettings
 from snakeval.forecast import Estimate, cost, history, memory, shape, starts
@@ -96,6 +97,53 @@ def rate(its_shape: shape.Shape, streams: int, answers: int) -> float:
     return 256 * answers / cost.roofline(its_shape, cost.hardware("NVIDIA H200"), load)
 
 
+# Towers as in the makers' config.json, and the parameters of the same language model without one, in billions.
+VISION = [
+    (
+        "qwen2_vl_7b",
+        7.62,
+        {
+            **{
+                "depth": 32,
+                "embed_dim": 1280,
+                "hidden_size": 3584,
+                "mlp_ratio": 4,
+                "num_heads": 16,
+            },
+            **{"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2},
+        },
+    ),
+    (
+        "qwen25_vl_7b",
+        7.62,
+        {
+            **{
+                "model_type": "qwen2_5_vl",
+                "depth": 32,
+                "hidden_size": 1280,
+                "out_hidden_size": 3584,
+            },
+            **{"intermediate_size": 3420, "patch_size": 14, "spatial_merge_size": 2},
+            "temporal_patch_size": 2,
+        },
+    ),
+    (
+        "qwen3_vl_8b",
+        8.19,
+        {
+            **{
+                "depth": 27,
+                "hidden_size": 1152,
+                "intermediate_size": 4304,
+                "out_hidden_size": 4096,
+            },
+            **{"patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2},
+            **{"num_position_embeddings": 2304, "deepstack_visual_indexes": [8, 16, 24]},
+        },
+    ),
+]
+
+
 class TestShape:
     def test_a_small_decoder_by_hand(self) -> None:
         found = made(LLAMA)
@@ -161,6 +209,37 @@ class TestShape:
         assert found.source == "config.json and the size of the weight files"
         with pytest.raises(ValueError, match="gpt_new"):
             shape.of_config(entry(), config, "config.json")
+
+    @pytest.mark.parametrize(("name", "plain", "vision"), VISION)
+    def test_a_vision_tower_has_the_size_that_the_makers_state(
+        self, name: str, plain: float, vision: dict[str, Any]
+    ) -> None:
+        models = yaml.safe_load((ROOT / "config/models.yaml").read_text())
+        stated = models[name]["facts"]["parameters"] - plain
+        config = {"hidden_size": 3584, "vision_config": vision}
+        assert shape.vision_parameters(config) / 1e9 == pytest.approx(stated, abs=0.01)
+
+    def test_clip_and_a_projector(self) -> None:
+        """The tower of LLaVA 1.5 7B: 0.3 billion parameters, and two layers that join it."""
+        vision = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24}
+        found = shape.vision_parameters({"hidden_size": 4096, "vision_config": vision})
+        assert found / 1e6 == pytest.approx(303 + 21, rel=0.01)
+
+    def test_a_vision_tower_is_weight_that_a_step_does_not_read(self) -> None:
+        vision = {"hidden_size": 8, "num_hidden_layers": 1}
+        whole = {"text_config": LLAMA, "vision_config": vision}
+        tower = 2 * shape.vision_parameters(whole)
+        plain, found = made(LLAMA), made(whole)
+        assert tower > 0
+        assert (found.weights, found.dense) == (plain.weights + tower, plain.dense)
+        new = LLAMA | {"model_type": "gpt_new"}
+        plain = shape.of_config(entry(), new, "", stored=10**6)
+        found = shape.of_config(entry(), whole | {"text_config": new}, "", stored=10**6)
+        assert (found.weights, found.dense) == (plain.weights, plain.dense - tower)
+
+    @pytest.mark.parametrize("vision", [None, 3, {}, {"depth": 2}, {"hidden_size": 9}])
+    def test_a_tower_of_other_fields_counts_nothing(self, vision: Any) -> None:
+        assert shape.vision_parameters(LLAMA | {"vision_config": vision}) == 0
 
     @pytest.mark.parametrize(
         "config",

@@ -34,6 +34,7 @@ def make_run(models: int = 2, datasets: int = 2, per_engine: int = 100) -> Run:
                 "source_id": fingerprint(["m", m]),
                 "benchmark_id": fingerprint(["speed", m]),
                 "gpus": m + 1,
+                "endpoint": None,
                 "engine_arguments": {},
             }
             for m in range(models)

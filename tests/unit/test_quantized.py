@@ -284,6 +284,43 @@ class TestPlan:
         )
 
 
+class TestWeights:
+    def made(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch, data: bytes
+    ) -> dict[str, Any]:
+        """Quantize with a compressor that writes these weights; return the status."""
+
+        def compress(base: Path, tokenizer: Path, steps: Any, folder: Path) -> dict[str, Any]:
+            for name, content in (("model.safetensors", data), ("config.json", b"{}")):
+                (folder / name).write_bytes(content)
+            return {"device": "cpu"}
+
+        monkeypatch.chdir(project.root)
+        monkeypatch.setattr(making.compressor, "compress", compress)
+        run = project.load()
+        project.write("base/tokenizer.json", "{}")
+        status = {"status": "ok", "reason": None, "path": "base", "tokenizer_path": "base"}
+        facts = {"commit": COMMIT, "licence": None, "bytes": 9}
+        write_json(project.root / run.model_status("small"), status | facts)
+        assert making.make(run, "copy", run.model_status("copy"))
+        found: dict[str, Any] = read_json(run.model_status("copy"))
+        return found
+
+    def test_their_content_names_them_and_not_the_bases_commit(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, same, other = (
+            self.made(project, monkeypatch, data) for data in (b"here", b"here", b"there")
+        )
+        assert one["commit"] == other["commit"] == COMMIT
+        assert quantized.weights(one) == quantized.weights(same) != quantized.weights(other)
+        assert COMMIT not in (quantized.weights(one), quantized.weights(other))
+
+    def test_of_earlier_copies_and_of_other_models_the_commit_does(self) -> None:
+        assert quantized.weights({"commit": COMMIT}) == COMMIT
+        assert quantized.weights({"commit": COMMIT, "quantization": {"device": "cpu"}}) == COMMIT
+
+
 class TestFailure:
     def fetched(self, project: Project, **status: Any) -> Run:
         run = project.load()

@@ -98,6 +98,18 @@ class TestFailures:
             ("m0", "d0", "fetch_model", "ended early; its log ends with: ValueError: x")
         ]
 
+    def test_of_a_base_model_whose_fetch_crashed(self, root: Path) -> None:
+        run = make_run(1, 1)
+        run.models["m0"] |= {"source": {"quantize": {"model": "base"}}, "base_model": "base"}
+        run.bases["base"] = {"source": {"hub": "a/b"}, "source_id": "5" * 12}
+        write_text(root / "results/logs/fetch_model" / f"base.{'5' * 12}.log", "ValueError: x\n")
+        assert reasons(run, root) == [
+            ("m0", "d0", "fetch_model", "ended early; its log ends with: ValueError: x")
+        ]
+        status = {"status": "failed", "reason": "no room"}
+        write_json(root / run.model_status("m0"), status)
+        assert reasons(run, root) == [("m0", "d0", "quantize_model", "no room")]
+
 
 class TestClose:
     @pytest.fixture

@@ -330,6 +330,13 @@ WRONG_ENTRIES: dict[str, tuple[Callable[[Project], None], list[str]]] = {
             "Did you mean prompt?"
         ],
     ),
+    "samples that share what is no input": (
+        change("datasets", "problems", cluster="promptt"),
+        [
+            f"{DATA}.cluster: got 'promptt'; expected an input of code_generation, id, or null. "
+            "Did you mean prompt?"
+        ],
+    ),
     "answer longer than the context": (
         change("datasets", "problems", max_tokens=2048),
         [
@@ -644,6 +651,27 @@ class TestSelection:
         run = project.load(categories="tiny", models="large")
         assert names(run) == [("small", "puzzles"), ("large", "problems")]
 
+    def test_selected_categories_hold_their_own_datasets_of_the_run(self, project: Project) -> None:
+        project.files["datasets"]["extra"] = DATASET
+        project.files["categories"]["tiny"] |= {"title": "Tiny ones", "optional_datasets": ["extra"]}
+
+        def found(**given: Any) -> list[tuple[str, str, list[str]]]:
+            run = project.load(**given)
+            assert registry.read_run(project.root / run.save(project.root)) == run
+            return [(one["name"], one["title"], one["datasets"]) for one in run.categories]
+
+        both = {"categories": "tiny,coding"}
+        coding = ("coding", "coding", ["problems", "puzzles"])
+        assert found(**both) == [("tiny", "Tiny ones", ["puzzles"]), coding]
+        wider = found(**both, optional_datasets=True)
+        assert wider == [("tiny", "Tiny ones", ["puzzles", "extra"]), coding]
+        assert found(**both, datasets="extra,problems") == [
+            ("tiny", "Tiny ones", ["extra"]),
+            ("coding", "coding", ["problems"]),
+        ]
+        assert found(**both, exclude_datasets="puzzles")[1] == ("coding", "coding", ["problems"])
+        assert found() == []
+
     def test_given_models_replace_shipped_categories_and_models(self, project: Project) -> None:
         project.files["config"] = {"run": {"categories": ["coding"], "models": ["small"]}}
         assert {pair.model for pair in project.load(models="base").pairs} == {"base"}
@@ -707,8 +735,17 @@ class TestSelection:
             "gpu_memory_gb": 80.0,
             "baseline": None,
             "fail_on_regression": False,
+            "baseline_model": None,
             "report": {},
         }
+
+    def test_a_baseline_model_changes_no_key(self, project: Project) -> None:
+        without = project.load()
+        run = project.load(baseline_model="small")
+        assert run.settings["baseline_model"] == "small"
+        assert run.pairs == without.pairs
+        with pytest.raises(ConfigError, match=r"baseline_model: got 'smal'; expected one of the"):
+            project.load(baseline_model="smal")
 
     @pytest.mark.parametrize(
         ("given", "price"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fake_endpoint import FakeEndpoint
-from snakeval import benchmark
-from snakeval.errors import EngineError
 from snakeval.plan import Plan
 from snakeval.records import read_json
 from snakeval.registry import Run, endpoints, lock, page, schema
@@ -62,6 +61,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"extra_body": {"temperature": 1.0}},
         f"{PLACE}.endpoint.extra_body.temperature: got 1.0; expected null",
     ),
+    "a key without encryption": (
+        {"url": "http://10.0.0.5:8000/v1", "key_variable": "MY_KEY"},
+        f"{PLACE}.endpoint.url: got http:// to another machine, which would show the key to everybody",
+    ),
     "nobody at once": ({"concurrency": 0}, f"{PLACE}.endpoint.concurrency: got 0"),
 }
 
@@ -99,16 +102,56 @@ def test_the_whole_entry(project: Project) -> None:
     with_server(project, url="http://localhost:8000/v1/")
     entry = small(project.load())
     assert entry["endpoint"] == SERVER | {
-        "key_variable": "OPENAI_API_KEY",
+        "key_variable": None,
         "concurrency": 32,
         "requests_per_minute": None,
         "timeout_s": 600.0,
         "max_retries": 8,
         "token_limit": "max_tokens",
+        "stop_limit": None,
         "extra_body": {},
     }
     assert (entry["gpus"], entry["engine"], entry["source"]) == (0, "endpoint", None)
     assert entry["thinking"] == {"open": "<think>", "close": "</think>"}
+
+
+class TestOpenAI:
+    @pytest.mark.parametrize(
+        "url",
+        ["https://api.openai.com/v1/", "https://API.OpenAI.com:443/v1", "https://api.openai.com"],
+    )
+    def test_its_key_and_its_limit_need_not_be_named(self, project: Project, url: str) -> None:
+        with_server(project, url=url)
+        endpoint = small(project.load())["endpoint"]
+        assert (endpoint["key_variable"], endpoint["stop_limit"]) == ("OPENAI_API_KEY", 4)
+        with_server(project, url=url, key_variable="MY_KEY", stop_limit=0)
+        endpoint = small(project.load())["endpoint"]
+        assert (endpoint["key_variable"], endpoint["stop_limit"]) == ("MY_KEY", 0)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("http://api.openai.com/v1", "https://api.openai.com.evil.org/v1"),
+            *("https://api.openai.com:8443/v1", "https://evil.org/api.openai.com"),
+            *("https://openai.com/v1", "http://localhost:8000/v1"),
+        ],
+    )
+    def test_nobody_else_gets_its_key(self, project: Project, url: str) -> None:
+        with_server(project, url=url)
+        endpoint = small(project.load())["endpoint"]
+        assert (endpoint["key_variable"], endpoint["stop_limit"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://10.0.0.5/v1", "http://localhost:8000/v1", "http://127.0.0.1:8000/v1"),
+        *("http://127.8.9.1/v1", "http://[::1]:8000/v1"),
+    ],
+)
+def test_a_key_may_go_where_nobody_listens(project: Project, url: str) -> None:
+    with_server(project, url=url, key_variable="MY_KEY")
+    assert small(project.load())["endpoint"]["key_variable"] == "MY_KEY"
 
 
 class TestKey:
@@ -119,7 +162,7 @@ class TestKey:
             ({"model": "other"}, True),
             ({"extra_body": {"reasoning_effort": "low"}}, True),
             ({"url": "http://localhost:8000/v1/"}, False),
-            ({"key_variable": None}, False),
+            ({"key_variable": "MY_KEY", "stop_limit": 4}, False),
             ({"concurrency": 1, "requests_per_minute": 5, "timeout_s": 1, "max_retries": 0}, False),
             ({"token_limit": "max_completion_tokens"}, False),
         ],
@@ -165,12 +208,18 @@ def test_likelihoods_are_left_out_with_the_reason(project: Project) -> None:
     )
 
 
-def test_there_is_nothing_to_lock_or_to_measure(project: Project) -> None:
+def test_there_is_nothing_to_lock_or_to_measure(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     with_server(project)
     run = project.load()
     assert [one.repo for one in lock.references(run) if one.kind == "models"] == []
-    with pytest.raises(EngineError, match="model small: got an endpoint; expected weights"):
-        benchmark.measure(run, "small", Path("log"))
+    plan = Plan(run, Path("run.json"), chosen=False, root=project.root, gpu_limit=0)
+    with pytest.raises(SystemExit):
+        plan.model(SimpleNamespace(model="small"))
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: benchmark: got small, which a server holds; expected weights")
+    assert "exclude_models=small" in line
 
 
 def test_it_needs_no_gpu_and_a_missing_key_is_told(

@@ -4,30 +4,17 @@ import hashlib
 import re
 import shutil
 from base64 import b64decode
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_samples import HOSTILE, everywhere
 from reported_run import make_run, pages, set_sandbox
 from snakeval.errors import StorageError
-from snakeval.records import read_json, write_json
+from snakeval.records import read_json, read_jsonl, write_json, write_jsonl
 from snakeval.reporting import Failure, report
 
-HOSTILE = {
-    "script": "<script>window.hacked = 1</script>",
-    "end of the script": "</script></style></pre></details></li></ol></main><img src=x onerror=hacked()>",
-    "template": "{{ 7 * 7 }}{% for x in y %}{# no #}${7*7}<%= 7 %>",
-    "markdown": "``````\n# not a title\n| a | b |\n[x](javascript:alert(1)) ![x](http://e.invalid/x)",
-    "controls": "a\x00b\x1b[31mc\x07\r\nd\x85e",
-    "direction": "user \u202e txt.exe \u2066 hidden \u2069",
-    "halves": "\ud83d alone \udc00",
-    "attribute": '" onmouseover="hacked()" \' x=\'',
-    "formula": '=HYPERLINK("http://e.invalid")',
-    "comment": "<!-- <![CDATA[ ]]> -->",
-    "empty": "",
-}
 VOID = {"meta", "img", "input", "br", "link", "hr"}
 
 
@@ -60,24 +47,6 @@ class Outline(HTMLParser):
 
     def count(self, name: str) -> int:
         return sum(tag == name for tag, _ in self.tags)
-
-
-def everywhere(text: str) -> Callable[[dict[str, Any]], None]:
-    """Put a text into every field that a dataset or model can fill."""
-
-    def change(answer: dict[str, Any]) -> None:
-        answer["id"] = f"{answer['id']} {text}"
-        for name in ("text", "completion", "answer", "error"):
-            answer[name] = text
-        answer["target"] = {"solution": text, text: text}
-        answer["detail"] = {
-            "class": f"odd {text}",
-            "message": text,
-            "program": text,
-            text: [text],
-        }
-
-    return change
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -126,9 +95,9 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
         assert "style" not in attributes  # the policy would block it
         for name in ("src", "srcset", "data", "action", "xlink:href"):
             assert name not in attributes
-        assert (attributes.get("href") or "#").startswith("#")
+        assert (attributes.get("href") or "#").startswith(("#", "samples/index.html"))
     assert "@import" not in html
-    assert "url(" not in html
+    assert not re.search(r"url\((?!#of-)", html)  # but a figure's own gradient
     policy = next(
         attributes["content"]
         for tag, attributes in outline.tags
@@ -137,9 +106,11 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     assert policy is not None
     assert policy.startswith("default-src 'none'")
     hashes = [b64decode(found) for found in re.findall(r"sha256-([\w+/=]+)", policy)]
-    for tag in ("style", "script"):
-        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
-        assert hashlib.sha256(content.encode()).digest() in hashes
+    whole = (tmp_path / "reports" / "index.html").read_text("utf-8")
+    for tag, count in (("style", 1), ("script", 4)):
+        contents = re.findall(f"<{tag}>(.*?)</{tag}>", whole, re.DOTALL)
+        assert len(contents) == count
+        assert all(hashlib.sha256(content.encode()).digest() in hashes for content in contents)
 
 
 def test_links_lead_somewhere_and_ids_are_unique(tmp_path: Path) -> None:
@@ -187,6 +158,24 @@ def test_an_endpoint_is_no_cpu(tmp_path: Path) -> None:
     assert ">CPU<" not in html
     assert "| CPU |" not in markdown
     assert "| endpoint |" in markdown
+
+
+def test_what_a_server_does_not_tell_is_a_dash(tmp_path: Path) -> None:
+    run = make_run(tmp_path, models=["tiny"], datasets=["humaneval"], samples=2, on_gpu=False)
+    run.models["tiny"] |= {"endpoint": {"url": "http://localhost:8000/v1", "model": "served"}}
+    folder = tmp_path / run.pairs[0].folder()
+    tokens = {"prompt": None, "completion": 24, "hidden": 16}
+    meta = read_json(folder / "meta.json")
+    write_json(folder / "meta.json", meta | {"device": "endpoint", "tokens": tokens})
+    rows = [row | {"prompt_tokens": None} for row in read_jsonl(folder / "predictions.jsonl")]
+    write_jsonl(folder / "predictions.jsonl", rows)
+    html, _ = pages(tmp_path, run)
+    facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]*)</dd>", html))
+    assert facts["quantization"] == "unknown: the server does not tell"
+    assert facts["prompt tokens"] == "–"
+    assert facts["output tokens"] == "24"
+    assert facts["of them thoughts that the server did not show"] == "16"
+    assert "– prompt tokens" in html
 
 
 def test_a_result_without_a_value_is_shown(tmp_path: Path) -> None:
@@ -255,7 +244,8 @@ UNSAFE = {"level": "none", "layers": ["rlimits"], "judged_together": 0}
 
 def rows_of(markdown: str, *titles: str) -> list[str]:
     """Return the lines of the leaderboard for these models."""
-    lines = [line for line in markdown.splitlines() if line.startswith("| ")]
+    own = markdown[markdown.index("## HumanEval") :]
+    lines = [line for line in own.splitlines() if line.startswith("| ")]
     return [next(line for line in lines if title in line) for title in titles]
 
 
@@ -361,11 +351,13 @@ def test_the_page_says_how_many_samples_it_holds(
     monkeypatch.setattr("snakeval.reporting.view.PAGE_CHARACTERS", 60_000)
     run = make_run(tmp_path, models=["tiny", "medium"])
     html, _ = pages(tmp_path, run)
-    shown = [int(found) for found in re.findall(r"(\d+) of \d+ answers<", html)]
+    shown = [int(found) for found in re.findall(r"(\d+) of \d+ answers, the first of each", html)]
     assert len(shown) == 4
     assert sum(shown) == html.count("<li data-state=")
     assert min(shown) > 3
-    assert f"the others lie in <code>{run.pairs[0].folder()}</code>" in html
+    assert (
+        html.count('href="samples/index.html#model=tiny&amp;dataset=humaneval">Browse all 164') == 1
+    )
 
 
 def test_sensitive_samples_are_folded_and_not_quoted(tmp_path: Path) -> None:
@@ -404,10 +396,11 @@ def test_figures_name_their_n_and_follow_the_page(tmp_path: Path) -> None:
         assert re.search(r"n = \d+|\d+ answers", svg), name
         assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", svg)
     figures = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
-    assert len(figures) == 6
-    assert all(
-        "var(--figure-ink)" in figure and 'role="graphics' not in figure for figure in figures
-    )
+    assert len(figures) == 9  # three of the overview, three of each dataset
+    inks = set(re.findall(r'\[fill="(#\w+)"\]', html))
+    for figure in figures:
+        assert 'role="graphics' not in figure
+        assert set(re.findall(r'<text[^>]* fill="(#\w+)"', figure)) <= inks
 
 
 def test_models_of_the_same_title_keep_their_rows(tmp_path: Path) -> None:
@@ -418,3 +411,18 @@ def test_models_of_the_same_title_keep_their_rows(tmp_path: Path) -> None:
     for name in ("intervals", "states"):
         svg = (tmp_path / "reports" / "figures" / f"humaneval_{name}.svg").read_text("utf-8")
         assert svg.count(">Twin (") == 3
+
+
+def test_the_page_opens_with_its_answer(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    html, markdown = pages(tmp_path, run)
+    for text in (html, markdown):
+        said = text[: text.index("What was run" if text is markdown else "<dl")]
+        assert "On average over 2 datasets, Medium Coder 7B Instruct" in said
+        assert "Not among them" not in said
+    assert html.index('id="overview"') < html.index('id="standings"') < html.index('id="datasets"')
+    run.models["large"]["prompt_style"] = "completion"  # another protocol than the others'
+    html, _ = pages(tmp_path, run)
+    said = html[: html.index("<dl")]
+    assert "by the same protocol: Large Coder 30B-A3B Instruct (AWQ)." in said
+    assert "asked by another protocol" in html

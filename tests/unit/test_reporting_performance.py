@@ -47,12 +47,12 @@ def answered(
     pair: Pair,
     stream_s: dict[str, float],
     starts: list[dict[str, Any]],
-    tokens: int = 1000,
+    tokens: int | dict[str, Any] = 1000,
     correct: int = 3,
     **meta: Any,
 ) -> Answered:
     meta = {
-        "tokens": {"prompt": 500, "completion": tokens},
+        "tokens": tokens if isinstance(tokens, dict) else {"prompt": 500, "completion": tokens},
         "seconds": {"import": 6.0, "start": 30.0, "compile": None, "load": 2.0, "generate": 72.0},
         "memory": {"peak_bytes": 10, "weights_bytes": 4, "kv_cache_tokens": 64},
         "gpu": starts[-1]["gpu"] if starts else None,
@@ -74,7 +74,30 @@ def test_rates_of_one_stream() -> None:
         assert silent.inter_token_s is None
         assert silent.decode_tokens_per_s is None
     assert Stream(100, 3, 0.5, 0.5).decode_tokens_per_s is None  # all tokens at once
-    assert Stream(0, 3, 1.0, 0.5).prefill_tokens_per_s is None  # a server that did not count
+    for prompt in (0, None):  # a server that did not count
+        assert Stream(prompt, 3, 1.0, 0.5).prefill_tokens_per_s is None
+
+
+def test_a_thought_that_was_not_shown_is_no_part_of_the_rates_of_a_stream() -> None:
+    stream = Stream(100, 111, latency_s=4.5, ttft_s=2.5, hidden_tokens=100)
+    assert stream.inter_token_s == 0.2
+    assert stream.decode_tokens_per_s == 5.0
+    assert stream.prefill_tokens_per_s is None  # the time to the first token is that of the thought
+    prediction: Any = {"prompt_tokens": 9, "completion_tokens": 12, "hidden_tokens": 8}
+    timing: Any = {"latency_s": 4.0, "ttft_s": 0.2}
+    assert list(streams(prediction, timing)) == [Stream(9, 12, 4.0, 0.2, 8)]
+
+
+def test_hidden_thoughts_are_output_and_unknown_prompts_no_number() -> None:
+    pairs = [Pair("m", name, name * 12, "1" * 12, 0) for name in "ab"]
+    told = answered(pairs[0], {}, [], tokens={"prompt": None, "completion": 1000, "hidden": 600})
+    other = answered(pairs[1], {}, [])
+    [row, plain] = pair_rows([told, other], None)
+    names = ("prompt_tokens", "completion_tokens", "hidden_tokens")
+    assert [row[name] for name in names] == [None, 1000, 600]
+    assert [plain[name] for name in names] == [500, 1000, None]
+    [both] = model_rows([told, other], None)
+    assert [both[name] for name in names] == [None, 2000, 600]
 
 
 def test_each_turn_of_a_conversation_is_a_request() -> None:

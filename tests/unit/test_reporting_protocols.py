@@ -43,8 +43,8 @@ def test_results_of_two_protocols_stand_apart(tmp_path: Path) -> None:
     for page in (html, markdown):
         assert page.count(why) == 1
     assert html.count("best first</caption>") == 2
-    assert html.count('<h3 class="way">') == 2
-    chat = section(html, '<h3 class="way">Chat prompt, 0-shot</h3>', ">Text to continue")
+    assert html.count('<h4 class="way">') == 2
+    chat = section(html, '<h4 class="way">Chat prompt, 0-shot</h4>', ">Text to continue")
     for there, title in ((True, "Tiny"), (True, "Large"), (False, "Medium")):
         assert (f">{title} " in chat) == there
     parts = section(markdown, "## HumanEval", "\n## ").split("### ")[1:]

@@ -38,7 +38,7 @@ def test_leaderboard_equals_the_scores(tmp_path: Path) -> None:
     assert header == (
         "model,dataset,metric,value,ci_low,ci_high,n,"
         "correct,wrong,incomplete,unscored,cut_prompts,limit_hits,sandbox,judged_together,key,"
-        "protocol,open_thoughts"
+        "protocol,open_thoughts,rank_low,rank_high"
     )
     assert [(row["model"], row["dataset"]) for row in rows] == [
         (pair.model, pair.dataset) for pair in run.pairs
@@ -106,6 +106,15 @@ def test_samples_hold_every_answer(tmp_path: Path) -> None:
     assert samples[0]["latency_s"] > 0
 
 
+def test_samples_are_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path, samples=5)
+    whole = pyarrow.parquet.read_table(summary(tmp_path, run) / "samples.parquet")
+    monkeypatch.setattr("snakeval.reporting.summary.GROUP_ROWS", 8)
+    file = pyarrow.parquet.ParquetFile(summary(tmp_path, run) / "samples.parquet")
+    assert file.num_row_groups == 4  # two pairs a group, and the end
+    assert file.read() == whole
+
+
 def test_missing_pairs_are_listed_once(tmp_path: Path) -> None:
     run = make_run(tmp_path, samples=3)
     for gone in (run.pairs[0], run.pairs[1]):
@@ -161,7 +170,7 @@ def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     first = {path.name: path.read_bytes() for path in summary(tmp_path, run).iterdir()}
     second = {path.name: path.read_bytes() for path in summary(tmp_path, run).iterdir()}
     assert first == second
-    assert len(first) == 7
+    assert len(first) == 9
 
 
 def test_provenance_says_how_to_do_it_again(tmp_path: Path) -> None:

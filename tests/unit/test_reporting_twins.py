@@ -326,6 +326,19 @@ def test_an_endpoint_has_neither_commit_nor_engine(tmp_path: Path) -> None:
     assert "model_commit" not in result.metric_args  # huggingface_hub leaves out what is None
 
 
+def test_prompts_that_nobody_counted_have_no_usage(tmp_path: Path) -> None:
+    run = one(tmp_path)
+    folder = tmp_path / run.pairs[0].folder()
+    meta = read_json(folder / "meta.json")
+    write_json(folder / "meta.json", meta | {"tokens": {"prompt": None, "completion": 9}})
+    rows = [row | {"prompt_tokens": None} for row in read_jsonl(folder / "predictions.jsonl")]
+    write_jsonl(folder / "predictions.jsonl", rows)
+    (log,) = logs(exported(tmp_path, run)).values()
+    assert log.stats.model_usage == {}
+    assert log.samples
+    assert {sample.output.usage for sample in log.samples} == {None}
+
+
 def likelihoods(root: Path, run: Run) -> None:
     """Let each sample have been asked for the likelihood of two choices."""
     folder = root / run.pairs[0].folder()

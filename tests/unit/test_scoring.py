@@ -15,11 +15,13 @@ from snakeval.errors import ConfigError, StorageError
 from snakeval.records import Prediction, Sample, write_jsonl
 from snakeval.registry import Pair, Run, schema
 from snakeval.scoring import score_pair
+from snakeval.statistics import wilson
 from snakeval.thoughts import final_text
 
 DATASET = {
     "task": "code_generation",
     "metric": "pass@1",
+    "cluster": None,
     "scoring": {
         "time_limit": {"floor_s": 5.0, "factor": 10.0, "ceiling_s": 60.0},
         "memory_mb": 512,
@@ -126,9 +128,8 @@ def test_states_counts_and_bounds() -> None:
         "bounds": {"low": 0.3, "high": 0.7},
         "scorer": {"task": "code_generation", "version": tasks.get("code_generation").version},
     }
-    assert [set(row) for row in scored.timings] == [{"id", "repeat", "seconds", "limit_s"}] * len(
-        STATES
-    )
+    names = {"id", "repeat", "seconds", "limit_s", "slowest_s"}
+    assert [set(row) for row in scored.timings] == [names] * len(STATES)
     assert scored.timings[8]["seconds"] is None
 
 
@@ -166,7 +167,7 @@ def test_where_nothing_said_is_right_an_open_thought_is_not() -> None:
         "functions": [function],
     }
     one = task.normalise(row, {role: role for role in row}, "toy")
-    dataset = {"task": "function_calling", "metric": "overall", "scoring": {}}
+    dataset = {"task": "function_calling", "metric": "overall", "scoring": {}, "cluster": None}
     states = [
         score_pair([one], [prediction(one["id"], text)], dataset, MODEL, SETTINGS).scores[0]
         for text in ("I cannot do that.", "<think>I cannot do that.")
@@ -177,7 +178,7 @@ def test_where_nothing_said_is_right_an_open_thought_is_not() -> None:
     ]
 
 
-LABELS = {"task": "classification", "metric": "macro_f1", "scoring": {}}
+LABELS = {"task": "classification", "metric": "macro_f1", "scoring": {}, "cluster": None}
 
 
 def labelled(name: str, label: str) -> Sample:
@@ -341,3 +342,28 @@ def test_a_broken_file_is_one_line_and_leaves_nothing(job: list[str], tmp_path: 
     assert done.stderr.startswith(f"error: {path}, line 1: got ")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / PAIR.score_folder()).exists()
+
+
+def test_samples_that_share_something_are_no_independent_ones() -> None:
+    """The value stays, the interval is that of the clusters; a long text is known by its fingerprint."""
+    passages = ["short", "a long passage " * 10]
+    samples = []
+    for number in range(40):
+        one = labelled(f"{number // 20}/{number}", "yes")
+        one["inputs"]["text"] = passages[number // 20]
+        samples.append(one)
+    given = [prediction(one["id"], "yes" if one["id"][0] == "0" else "no") for one in samples]
+    dataset = LABELS | {"metric": "accuracy"}
+    alone = score_pair(samples, given, dataset, MODEL, SETTINGS)
+    assert all("cluster" not in score for score in alone.scores)
+    wide = wilson(1, 2)
+    for name, clusters in (("id", {"0", "1"}), ("text", None)):
+        scored = score_pair(samples, given, dataset | {"cluster": name}, MODEL, SETTINGS)
+        found = {score["cluster"] for score in scored.scores}
+        assert len(found) == 2
+        assert clusters in (None, found)
+        assert max(map(len, found)) <= 60
+        metric, before = (one.metrics["metrics"]["accuracy"] for one in (scored, alone))
+        assert (metric["value"], metric["n"]) == (before["value"], before["n"])
+        assert (metric["ci_low"], metric["ci_high"]) == pytest.approx(wide)
+        assert before["ci_low"] > metric["ci_low"]

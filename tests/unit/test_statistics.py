@@ -331,7 +331,7 @@ def test_intervals_of_graded_values_cover_and_the_test_keeps_its_level(
     n: int, unstable: float, effect: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Simulated: three answers each, alike but for a share of unstable samples, of unequal difficulty."""
-    monkeypatch.setattr("snakeval.statistics.PERMUTATIONS", 999)
+    monkeypatch.setattr("snakeval.statistics.paired.PERMUTATIONS", 999)
     rng, trials = numpy.random.default_rng(12), 1000
     covered = found = 0
     for _ in range(trials):

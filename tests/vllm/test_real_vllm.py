@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import yaml
+from recomputed import leaderboard_row, table
 from workflow_copy import ROOT, Outcome, Workflow, dataset, row
 
 MODEL, DATASET = "smollm2_135m", "humaneval"
@@ -151,6 +152,14 @@ def test_six_problems_take_one_engine_start(first_run: tuple[Shipped, Outcome]) 
         assert 0 < record["completion_tokens"] <= 1024
         assert "error" not in record
     assert any("def " in record["completion"] for record in predictions)
+
+
+def test_the_leaderboard_recomputed(first: Shipped) -> None:
+    folder = first.pair(6)
+    [scores] = folder.glob("score-*")
+    [row] = table(first.folder / "results/summary/leaderboard.csv")
+    for name, value in leaderboard_row(folder, scores.name, row["metric"]).items():
+        assert float(row[name]) == pytest.approx(value, abs=1e-9), name
 
 
 def test_the_prompt_is_the_models_own_markup(first: Shipped) -> None:

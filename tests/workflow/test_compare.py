@@ -17,7 +17,11 @@ def test_a_regression_stops_a_pipeline_that_asks_for_it(workflow: Workflow) -> N
     workflow.run()
     shutil.copytree(workflow.folder / "results/summary", workflow.folder / "kept/2026-11-29")
     workflow.models["alpha"]["system_prompt"] = "SOLVE:def f(x):;return None\n"
+    report = workflow.folder / "reports/report.md"
+    assert "Since the last report" not in report.read_text()
     workflow.run()
+    assert "alpha on first, 8 lost: t/0, t/1" in report.read_text()
+    assert "| how alpha is asked | greedy | greedy, with a system prompt" in report.read_text()
     asked = ("compare", "--config", "baseline=kept/2026-11-29")
     outcome = workflow.run(*asked)
     outcome.only(compare=1)

@@ -158,3 +158,10 @@ def test_it_judges_conversations(remote: Workflow, server: FakeEndpoint) -> None
     assert [one["role"] for one in judged] == ["system", "user"]
     (path,) = remote.folder.glob("results/pairs/remote/talks/*/judge-*/meta.json")
     assert json.loads(Path(path).read_text())["tokens"]["prompt"] == 2 * 21
+
+
+def test_its_speed_is_refused_before_anything_runs(remote: Workflow, server: FakeEndpoint) -> None:
+    outcome = remote.run("benchmark", expect=2)
+    assert not outcome.jobs
+    assert "error: benchmark: got remote, which a server holds" in outcome.output
+    assert server.paths == set()

@@ -1,7 +1,14 @@
 "use strict";
 // The page is complete without this script; it adds search, filters and links into folded samples.
-for (const form of document.querySelectorAll("form.filter")) {
-  const items = [...form.parentElement.querySelectorAll("ol.list > li")];
+// A form is made when its samples are opened: a browser takes a minute to look through a thousand forms.
+for (const samples of document.querySelectorAll("details.samples")) {
+  if (samples.open) addFilter(samples);
+  else samples.addEventListener("toggle", () => addFilter(samples), { once: true });
+}
+
+function addFilter(samples) {
+  const form = samples.querySelector("template").content.firstElementChild;
+  const items = [...samples.querySelectorAll("ol.list > li")];
   const texts = new Map(); // filled by the first search: most readers never search
   const fields = form.elements;
 
@@ -30,7 +37,7 @@ for (const form of document.querySelectorAll("form.filter")) {
     waiting = setTimeout(apply, 120);
   });
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.hidden = false;
+  samples.querySelector("ol.list").before(form);
   apply();
 }
 

@@ -7,6 +7,8 @@ rule summarize:
         "results/summary/performance.csv",
         "results/summary/models.csv",
         "results/summary/comparisons.csv",
+        "results/summary/standings.csv",
+        "results/summary/differences.csv",
         "results/summary/samples.parquet",
         "results/summary/provenance.json",
         "results/summary/failures.json",
@@ -28,6 +30,8 @@ rule report:
         "results/summary/performance.csv",
         "results/summary/models.csv",
         "results/summary/comparisons.csv",
+        "results/summary/standings.csv",
+        "results/summary/differences.csv",
         "results/summary/samples.parquet",
         "results/summary/provenance.json",
         "results/summary/failures.json",
@@ -35,6 +39,7 @@ rule report:
         "reports/index.html",
         "reports/report.md",
         directory("reports/figures"),
+        directory("reports/samples"),
     log:
         "results/logs/report.log",
     conda:

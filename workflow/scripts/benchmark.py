@@ -5,10 +5,9 @@ Example: python workflow/scripts/benchmark.py --run results/runs/0123456789ab.js
 Without --model, the records of all models of the run are printed as a table.
 """
 
-import argparse
 from pathlib import Path
 
-from snakeval import benchmark
+from snakeval import benchmark, jobs
 from snakeval.errors import run_cli
 from snakeval.records import write_text
 from snakeval.registry import read_run
@@ -16,10 +15,7 @@ from snakeval.registry import read_run
 
 def main() -> None:
     """Parse the arguments, then measure or print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", type=Path, required=True, help="the resolved run")
+    parser = jobs.run_parser(__doc__)
     parser.add_argument("--model", help="its name in the registry")
     parser.add_argument("--log", type=Path, help="what its engine says")
     arguments = parser.parse_args()

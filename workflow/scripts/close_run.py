@@ -3,10 +3,10 @@
 Example: python workflow/scripts/close_run.py --run results/runs/0123456789ab.json --since 0
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from snakeval import jobs
 from snakeval.closing import close
 from snakeval.errors import run_cli
 from snakeval.registry import read_run
@@ -14,10 +14,7 @@ from snakeval.registry import read_run
 
 def main() -> None:
     """Parse the arguments and close the run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", type=Path, required=True, help="the resolved run")
+    parser = jobs.run_parser(__doc__)
     parser.add_argument(
         "--since",
         type=float,

@@ -5,10 +5,10 @@ Example: python workflow/scripts/compare.py --run results/runs/0123456789ab.json
 The exit code is 1 where the run's setting fail_on_regression is true and a pair is significantly worse.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from snakeval import jobs
 from snakeval.errors import run_cli
 from snakeval.registry import read_run
 from snakeval.reporting import comparing
@@ -16,10 +16,7 @@ from snakeval.reporting import comparing
 
 def main() -> int:
     """Parse the arguments, compare and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", type=Path, required=True, help="the resolved run")
+    parser = jobs.run_parser(__doc__)
     parser.add_argument("--summary", type=Path, required=True, help="the folder of its summary")
     parser.add_argument("--output-folder", type=Path, required=True)
     parser.add_argument("--chosen", action="store_true", help="look at the run's pairs only")

@@ -4,20 +4,14 @@ Example: python workflow/scripts/oracle.py --run results/runs/0123456789ab.json 
 Without --dataset, the records of all datasets of the run are printed as a table.
 """
 
-import argparse
-from pathlib import Path
-
-from snakeval import oracle
+from snakeval import jobs, oracle
 from snakeval.errors import run_cli
 from snakeval.registry import read_run
 
 
 def main() -> None:
     """Parse the arguments, then check or print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", type=Path, required=True, help="the resolved run")
+    parser = jobs.run_parser(__doc__)
     parser.add_argument("--dataset", help="its name in the registry")
     arguments = parser.parse_args()
     run = read_run(arguments.run)

@@ -4,10 +4,7 @@ Example: python workflow/scripts/preflight.py --run results/runs/0123456789ab.js
 The exit code is 1 where something will surely fail.
 """
 
-import argparse
-from pathlib import Path
-
-from snakeval import preflight
+from snakeval import jobs, preflight
 from snakeval.errors import run_cli
 from snakeval.preflight.text import text
 from snakeval.registry import read_run
@@ -15,10 +12,7 @@ from snakeval.registry import read_run
 
 def main() -> int:
     """Parse the arguments, look and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", type=Path, required=True, help="the resolved run")
+    parser = jobs.run_parser(__doc__)
     found = preflight.look(read_run(parser.parse_args().run))
     print(text(found))
     return 1 if found.problems else 0

@@ -8,10 +8,10 @@ A model that cannot be made leaves a status with the reason, and the exit code i
 other models go on. Without --model, a line is printed about each model of the run that was made.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from snakeval import jobs
 from snakeval.errors import run_cli
 from snakeval.quantization import making
 from snakeval.registry import read_run
@@ -20,10 +20,7 @@ from snakeval.sources import log_messages
 
 def main() -> None:
     """Parse the arguments, then make or print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", type=Path, required=True, help="the resolved run")
+    parser = jobs.run_parser(__doc__)
     parser.add_argument("--model", help="its name in the registry")
     parser.add_argument("--status", type=Path, help="where its status goes")
     parser.add_argument("--packages", type=Path, help="the folder that llm-compressor lies in")

@@ -4,9 +4,9 @@ Example: python workflow/scripts/report.py --run results/runs/0123456789ab.json 
     --output-folder reports
 """
 
-import argparse
 from pathlib import Path
 
+from snakeval import jobs
 from snakeval.errors import run_cli
 from snakeval.registry import read_run
 from snakeval.reporting import report
@@ -14,10 +14,7 @@ from snakeval.reporting import report
 
 def main() -> None:
     """Parse the arguments and write the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", type=Path, required=True, help="the resolved run")
+    parser = jobs.run_parser(__doc__)
     parser.add_argument("--summary", type=Path, required=True, help="the folder of the tables")
     parser.add_argument("--output-folder", type=Path, required=True)
     arguments = parser.parse_args()

@@ -3,9 +3,9 @@
 Example: python workflow/scripts/summarize.py --run results/runs/0123456789ab.json --output-folder results/summary
 """
 
-import argparse
 from pathlib import Path
 
+from snakeval import jobs
 from snakeval.errors import run_cli
 from snakeval.registry import read_run
 from snakeval.reporting import summarize
@@ -13,10 +13,7 @@ from snakeval.reporting import summarize
 
 def main() -> None:
     """Parse the arguments and summarize."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", type=Path, required=True, help="the resolved run")
+    parser = jobs.run_parser(__doc__)
     parser.add_argument("--output-folder", type=Path, required=True)
     arguments = parser.parse_args()
     summarize(read_run(arguments.run), Path(), arguments.output_folder)

@@ -25,7 +25,7 @@ from snakeval.engine import Answer, EngineSettings, Request
 from snakeval.engine.supervisor import EngineDied, Supervisor
 from snakeval.errors import EngineError, PromptError, SnakevalError
 from snakeval.records import canonical_json, read_json, write_json, write_jsonl
-from snakeval.registry import Pair, Run
+from snakeval.registry import Pair, Run, quantized
 
 if TYPE_CHECKING:
     from snakeval.prompts import Rendered
@@ -46,8 +46,8 @@ def request_hash(
     """Address a request by all that its answer depends on: 24 hex digits.
 
     Args:
-        weights: the model part of the pair's spec, the generator's version, and the commit that was
-            really fetched: an answer of other weights must never be served.
+        weights: the model part of the pair's spec, the generator's version, and the commit or hash of what
+            was really fetched or made: an answer of other weights must never be served.
         prompt: token ids, or of an endpoint the messages.
         sampling: every sampling parameter.
         sample: dataset, sample id and repeat, and the name of the image that is shown.
@@ -79,12 +79,12 @@ class Work(ABC):
         self._given_up: list[str] = []
 
     @abstractmethod
-    def prepare(self, tokenizer: Any, commit: str) -> None:
+    def prepare(self, tokenizer: Any, commit: str | None) -> None:
         """Fill `lines` and `missing`, or give a `reason`.
 
         Args:
             tokenizer: the answering model's, from `prompts.load_tokenizer`.
-            commit: the revision of it that was really fetched.
+            commit: what of it was really fetched or made, as `registry.quantized.weights` names it.
         """
 
     def is_new(self) -> bool:
@@ -240,7 +240,7 @@ def _answer(run: Run, model: str, work: Sequence[Work], log_path: Path, stopping
             engines.start()  # let it load while the prompts are rendered
         for item in work:
             try:
-                item.prepare(tokenizer, fetched["commit"])
+                item.prepare(tokenizer, quantized.weights(fetched))
             except SnakevalError as error:
                 item.fail(error)
                 log.error("%s", error)
@@ -351,7 +351,9 @@ def _answer_missing(engines: Engines, model: str, work: Sequence[Work]) -> None:
                 log.error("%s: %s; %d requests unfinished", model, death, len(left))
                 if len(left) == 1 and engines.killed_by(left[0].hash) > 1:
                     refusal = f"killed the engine twice; the last time: {death}"
-                    keep([Answer(left[0].hash, "", "error", 0, error=refusal)])
+                    # What a server is asked is not to blame for the death of what asks it.
+                    blamed = not engines.is_remote
+                    keep([Answer(left[0].hash, "", "error", 0, error=refusal, final=blamed)])
                     continue
                 half = (len(left) + 1) // 2
                 waves += [piece for piece in (left[half:], left[:half]) if piece]
@@ -370,8 +372,8 @@ def journal_record(answer: Answer, session: str | None) -> dict[str, Any]:
     }
     if answer.likelihood:
         record["likelihood"] = answer.likelihood
-    if answer.prompt_tokens:
-        record["prompt_tokens"] = answer.prompt_tokens
+    told = ("prompt_tokens", "hidden_tokens", "stopped_here")
+    record |= {name: value for name in told if (value := getattr(answer, name))}
     return record | ({"error": answer.error} if answer.error else {})
 
 
@@ -397,6 +399,11 @@ class Engines:
         self.session = ""
         self._noted = False
         self.forecast: dict[str, Any] | None = None  # written down before the engine is up
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the answers come from a server."""
+        return self._settings.device == "endpoint"
 
     def start(self) -> None:
         """Start an engine without waiting for it."""

@@ -41,13 +41,6 @@ def measure(run: Run, model: str, log_path: Path) -> None:
         EngineError: the model is not there, or the engine does not come up, dies or refuses a request.
         StorageError: the record cannot be written.
     """
-    if run.entry(model)["endpoint"]:
-        raise EngineError(
-            f"model {model}",
-            "an endpoint",
-            "weights that are loaded here",
-            "Leave it out: how fast a server is, its own machine tells best, with `vllm bench serve` or its like.",
-        )
     fetched = read_json(run.model_status(model))
     if fetched["status"] != "ok":
         raise EngineError(

@@ -110,15 +110,18 @@ def _not_fetched(
 ) -> tuple[str, str, Path] | None:
     """Return stage, reason and log of a model or dataset that could not be had; None where it could."""
     path = run.model_status(name) if stage == "fetch_model" else run.dataset_status(name)
-    logs = []
+    logs, base = [], None
     if stage == "fetch_model" and quantized.made_here(run.entry(name)):
-        stage, logs = "quantize_model", [LOGS / "quantizer.log"]
+        stage, logs, base = "quantize_model", [LOGS / "quantizer.log"], run.base_model(name)
     log = LOGS / stage / f"{name}.{path.stem}.log"
     if status.get("status") == "failed":
         return stage, str(status["reason"]), log
     for tried in () if status else (log, *logs):
         if reason := _last_error(root / tried, since):
             return stage, reason, tried
+    if base is not None and not status:  # a fetch of the base that broke off left the copy unmade
+        of_base = _status(root / run.model_status(base))
+        return _not_fetched(run, "fetch_model", base, of_base, root, since)
     return None
 
 

@@ -6,7 +6,13 @@ refuses AWQ with experts and state-space layers itself. Of every other quantizat
 kernels that sum in an order that depends on the batch, so what is not known to be covered is refused here.
 
 On a CPU there is no such mode: the variable would put Triton kernels, made for GPUs, in the place of PyTorch's own.
-There one request at a time, unbroken and with nothing kept of the last one, has the same effect.
+There one request at a time, unbroken and with nothing kept of the last one, has the same effect, whatever the weights:
+AWQ and compressed-tensors of four bits go through the same kernel there (CPUWNA16LinearKernel). So of an entry that may
+run on a CPU compressed-tensors is not refused before the machine is known; on a GPU the checkpoint tells it.
+
+On a GPU vLLM 0.26 takes another kernel for top_p and top_k when eight or more tokens are sampled in one step, and where
+logits tie, as bf16's do, the two keep different tokens. So where answers are sampled that way at most seven are asked
+at a time; greedy answers and likelihoods need no such bound.
 
 Both hold on the same hardware with the same versions.
 """
@@ -29,6 +35,9 @@ FIX = "Leave deterministic out, or exclude_models={model}."
 AWQ = ("awq", "awq_marlin")
 QUANTIZATIONS = (None, "fp8", *AWQ)
 LEAST_CAPABILITY = (8, 0)  # vLLM's documentation; older GPUs are not told by its source
+COMPRESSED = "compressed-tensors"
+SAMPLED_TOGETHER = 7  # the most of which vLLM sorts the logits: topk_topp_sampler.apply_top_k_top_p
+NO_TIMING = {"combo_kernels": False, "benchmark_combo_kernel": False}
 STATE_SPACE = ("mamba", "ssm", "linear_attention")
 
 
@@ -51,13 +60,15 @@ def _told(entry: Entry) -> Iterator[tuple[str, str]]:
     elif entry["engine"] != "vllm":
         yield "engine", f"{entry['engine']}, another engine"
     quantization = entry["engine_arguments"].get("quantization", entry["quantization"])
-    if quantization not in QUANTIZATIONS:
+    covered = (*QUANTIZATIONS, COMPRESSED) if entry["runs_on_cpu"] else QUANTIZATIONS
+    if quantization not in covered:
         yield "quantization", quantization
-    if "quantize" in (entry["source"] or {}):
-        yield "source.quantize", "weights of llm-compressor, which are compressed-tensors"
     facts = entry["facts"] or {"format": None, "active": None}
-    if facts["format"] == "compressed-tensors":
-        yield "facts.format", facts["format"]
+    if COMPRESSED not in covered:
+        if "quantize" in (entry["source"] or {}):
+            yield "source.quantize", f"weights of llm-compressor, which are {COMPRESSED}"
+        if facts["format"] == COMPRESSED:
+            yield "facts.format", COMPRESSED
     if facts["active"] and (facts["format"] == "AWQ" or quantization in AWQ):
         yield "facts.active", "AWQ weights of a mixture of experts"
 
@@ -96,7 +107,7 @@ def _uncovered(
     stored = config.get("quantization_config") or language.get("quantization_config") or {}
     method = stored.get("quant_method", "no quant_method") if stored else None
     if method not in QUANTIZATIONS:
-        yield f"weights quantized by {method}"
+        yield f"weights quantized by {method} on a GPU, whose kernels sum in an order that depends on the batch"
     if method in AWQ and experts(language):
         yield "AWQ weights of a mixture of experts"
     if language.get("kv_lora_rank"):
@@ -124,18 +135,33 @@ def environment(entry: Entry, device: str) -> dict[str, str]:
 def arguments(entry: Entry, device: str) -> dict[str, Any]:
     """Return the engine arguments that come before the entry's own and its limits.
 
-    A prefix from the cache was computed beside other requests, or in other pieces.
+    A prefix from the cache was computed beside other requests, or in other pieces. vLLM lets PyTorch's compiler time
+    whether kernels are faster when they run side by side, which its deterministic mode forbids: they stay apart.
     """
     if not entry.get("deterministic"):
         return {}
     if device == "cuda":
-        return {"enable_prefix_caching": False}
+        compilation = entry["engine_arguments"].get("compilation_config") or {}
+        inductor = compilation.get("inductor_compile_config") or {}
+        compiler = {"inductor_compile_config": inductor | NO_TIMING}
+        fixed = {"enable_prefix_caching": False, "compilation_config": compilation | compiler}
+        return fixed | ({"max_num_seqs": _least(entry)} if _cuts(entry["sampling"]) else {})
     return {
         "enable_prefix_caching": False,
         "enable_chunked_prefill": False,
         "max_num_seqs": 1,
         "max_num_batched_tokens": entry["max_model_len"],
     }
+
+
+def _cuts(sampling: Mapping[str, Any]) -> bool:
+    """Whether tokens would be sampled from the likeliest ones alone; a dataset may set the temperature."""
+    return bool(sampling.get("top_p", 1) < 1 or sampling.get("top_k", 0) > 0)
+
+
+def _least(entry: Entry) -> int:
+    given = entry["engine_arguments"].get("max_num_seqs", entry["engine_limits"]["max_num_seqs"])
+    return min(int(given), SAMPLED_TOGETHER)
 
 
 def mode(entry: Entry, device: str | None) -> str | None:

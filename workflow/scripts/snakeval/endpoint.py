@@ -34,6 +34,7 @@ class Fate(Enum):
 
     REFUSED = auto()  # the server will never take this one
     PASSING = auto()  # another time it may work
+    DENIED = auto()  # this one or all of them: how another one fares tells
     HOPELESS = auto()  # no request will fare better until somebody mends something
 
 
@@ -69,7 +70,7 @@ def key(endpoint: Mapping[str, Any]) -> str | None:
             f"endpoint {endpoint['url']}",
             f"{'something that is no key' if found else 'nothing'} in the variable {name}",
             "the server's key",
-            f"Set {name} in the environment, or write key_variable: null for a server that asks for none.",
+            f"Set {name} in the environment, or leave out key_variable: for a server that asks for none.",
         )
     return found
 
@@ -95,7 +96,9 @@ class Server:
             headers["Authorization"] = f"Bearer {self._key}"
         # A cookie that is no ASCII would break every further request.
         nothing_kept = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+        # Over http a key goes to this machine only: no proxy of the environment may see it on the way.
         self._client = httpx.AsyncClient(
+            trust_env=not self._key or self.url.startswith("https:"),
             headers=headers,
             cookies=nothing_kept,
             timeout=httpx.Timeout(endpoint["timeout_s"], connect=CONNECT_S),
@@ -171,9 +174,13 @@ class Server:
         where = f"endpoint {self.url}"
         again = "run the same command again; what was answered is kept."
         if trouble.status in (401, 403):
-            needed = f"a key that it takes in {self._variable}" if self._variable else "no key"
-            named = self._variable or "a variable to the key and name it under key_variable:"
-            return EngineError(where, trouble.text, needed, f"Set {named}, then {again}")
+            if self._variable is None:
+                fix = (
+                    "Name the variable that holds its key under key_variable: in the model's entry."
+                )
+                return EngineError(where, trouble.text, "a server that asks for no key", fix)
+            needed = f"a key that it takes in {self._variable}"
+            return EngineError(where, trouble.text, needed, f"Set {self._variable}, then {again}")
         if trouble.status == 404:
             known: list[str] | None = None
             with suppress(Trouble):
@@ -296,6 +303,8 @@ def _said(value: Any) -> str:
 def _fate(status: int) -> Fate:
     if status in (400, 413, 422):
         return Fate.REFUSED
+    if status in (403, 451):  # a filter that takes offence at a prompt, or a key that may nothing
+        return Fate.DENIED
     return Fate.PASSING if status in (408, 409, 425, 429) or status >= 500 else Fate.HOPELESS
 
 

@@ -61,7 +61,7 @@ class Generation(Work):
         """Whether nothing has been asked yet and there are samples to ask about."""
         return super().is_new() and self._fetched()["status"] == "ok"
 
-    def prepare(self, tokenizer: Any, commit: str) -> None:
+    def prepare(self, tokenizer: Any, commit: str | None) -> None:
         """Make the pair's requests and find out which of them the journal lacks."""
         refused = self.look(tokenizer, commit)
         if self.reason is None and refused:
@@ -69,7 +69,7 @@ class Generation(Work):
                 new = [answer for answer in refused if answer.hash not in self._known]
                 appender.append(journal_record(answer, None) for answer in new)
 
-    def look(self, tokenizer: Any, commit: str) -> list[Answer]:
+    def look(self, tokenizer: Any, commit: str | None) -> list[Answer]:
         """Do as `prepare` and write nothing; return the error records of what cannot be asked."""
         from snakeval import prompts
 

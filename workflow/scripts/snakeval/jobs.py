@@ -6,13 +6,28 @@ import argparse
 import contextlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from snakeval.answering import Stopped
 from snakeval.errors import SnakevalError
 from snakeval.records import write_text
 from snakeval.registry import Pair, Run, read_run
+
+
+def run_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the argument that all jobs have."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--run", type=Path, required=True, help="the resolved run")
+    return made
+
+
+def tell(description: str | None, work: Callable[[Run, Path], Iterable[str]]) -> None:
+    """Parse the arguments, do a run's work in this folder, and print the lines that it yields."""
+    for line in work(read_run(run_parser(description).parse_args().run), Path()):
+        print(line)
 
 
 def run_for_pair(description: str | None, work: Callable[[Run, Pair], None]) -> None:
@@ -67,9 +82,6 @@ def run_engine(model: str, log: Path, job: Callable[[], None]) -> int:
 
 
 def _parser(description: str | None) -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    made.add_argument("--run", type=Path, required=True, help="the resolved run")
+    made = run_parser(description)
     made.add_argument("--model", required=True)
     return made

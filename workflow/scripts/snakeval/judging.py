@@ -15,7 +15,7 @@ from snakeval.answering import Work, journal_record, made_request, run_job
 from snakeval.engine import Answer, Request
 from snakeval.errors import EngineError, PromptError, StorageError
 from snakeval.generation import own_seed
-from snakeval.predictions import answered, collect, engine_facts
+from snakeval.predictions import answered, asked_tokens, collect, engine_facts, prompt_sum
 from snakeval.records import (
     Prediction,
     Sample,
@@ -54,7 +54,7 @@ class Judging(Work):
         path = journal.verdicts_path(self._judge, pair.model, pair.dataset)
         super().__init__(run, pair, work_name(pair), path)
 
-    def prepare(self, tokenizer: Any, commit: str) -> None:
+    def prepare(self, tokenizer: Any, commit: str | None) -> None:
         """Make the questions and find out which of them the journal lacks."""
         from snakeval import prompts
 
@@ -179,7 +179,7 @@ def write_verdicts(run: Run, pair: Pair) -> None:
     verdicts: list[VerdictRecord] = []
     prompts: list[dict[str, Any]] = []
     used: dict[str, None] = {}  # a set in order
-    prompt_tokens = 0
+    asked: list[Mapping[str, Any]] = []
     for line, record in answered(pair, run.judge_engine(), work_name(pair), path):
         about = {key: line[key] for key in ("id", "repeat", "turn", "kind", "order", "again")}
         names = ("completion", "finish_reason", "completion_tokens")
@@ -188,11 +188,11 @@ def write_verdicts(run: Run, pair: Pair) -> None:
             verdict["error"] = record["error"]
         verdicts.append(verdict)  # type: ignore[arg-type]
         prompts.append(about | {"text": line["text"], "token_ids": line["token_ids"]})
-        prompt_tokens += record.get("prompt_tokens") or len(line["token_ids"])
+        asked.append(record | {"prompt_tokens": asked_tokens(line, record)})
         if record["session"]:
             used[record["session"]] = None
     tokens = {
-        "prompt": prompt_tokens,
+        "prompt": prompt_sum(asked),
         "completion": sum(verdict["completion_tokens"] for verdict in verdicts),
     }
     meta = {

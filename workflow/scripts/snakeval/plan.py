@@ -173,7 +173,17 @@ class Plan:
         return files | ({"verdicts": str(pair.verdict_folder() / VERDICTS)} if pair.judging else {})
 
     def model(self, wildcards: Any) -> str:
-        """Return what an engine start needs that measures a model: its status."""
+        """Return what an engine start needs that measures a model: its status; a server is not measured."""
+        if served := [name for name, entry in self.run.models.items() if entry["endpoint"]]:
+            _refuse(
+                SnakevalError(
+                    "benchmark",
+                    f"{', '.join(served)}, which a server holds",
+                    "weights that are loaded here",
+                    f"Leave them out: exclude_models={','.join(served)}. How fast a server is, its own machine tells "
+                    "best, with `vllm bench serve` or its like.",
+                )
+            )
         self._check_gpus([wildcards.model])
         return str(self.run.model_status(wildcards.model))
 

@@ -60,12 +60,12 @@ def collect(pair: Pair) -> tuple[list[Prediction], list[Prompt], list[Timing], d
         prediction: dict[str, Any] = name | {
             "completion": answer["completion"],
             "finish_reason": answer["finish_reason"],
-            "prompt_tokens": answer.get("prompt_tokens") or len(line["token_ids"]),
+            "prompt_tokens": asked_tokens(line, answer),
             "completion_tokens": answer["completion_tokens"],
             "cut_tokens": line["cut_tokens"],
         }
-        if "error" in answer:
-            prediction["error"] = answer["error"]
+        told = ("hidden_tokens", "stopped_here", "error")
+        prediction |= {key: answer[key] for key in told if key in answer}
         part = {key: line[key] for key in ("choice", "turn") if key in line}
         shown = {key: line[key] for key in ("text", "token_ids", "image") if key in line}
         prompts.append(name | part | shown)  # type: ignore[arg-type]
@@ -73,8 +73,8 @@ def collect(pair: Pair) -> tuple[list[Prediction], list[Prompt], list[Timing], d
         if "choice" in part:
             prediction["logprobs"] = [answer["likelihood"]] if "likelihood" in answer else []
         if "turn" in part:
-            prediction["turns"] = [{key: prediction[key] for key in Turn.__annotations__}]
-            timing["turns"] = [{key: timing[key] for key in TurnTiming.__annotations__}]
+            prediction["turns"] = [_only(Turn, prediction)]
+            timing["turns"] = [_only(TurnTiming, timing)]
         if part.get("choice"):
             _add_choice(predictions[-1], prediction, timings[-1], timing)
         elif part.get("turn"):
@@ -127,11 +127,40 @@ def answered(
         yield line, record
 
 
+def asked_tokens(line: Mapping[str, Any], answer: Mapping[str, Any]) -> int | None:
+    """Return how long a prompt was; None where a server did not count and nobody here could.
+
+    Args:
+        line: the request; it has a text unless it was never sent.
+        answer: its record in the journal.
+    """
+    counted: int = answer.get("prompt_tokens") or len(line["token_ids"])
+    return None if not counted and line["text"] else counted
+
+
+def prompt_sum(records: Iterable[Mapping[str, Any]]) -> int | None:
+    """Return the prompt tokens of some records; None where one is not known, unless its request was refused."""
+    counts = [
+        0 if "error" in record and record["prompt_tokens"] is None else record["prompt_tokens"]
+        for record in records
+    ]
+    return None if None in counts else sum(counts)
+
+
+def _plus(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
+
+
+def _only(kind: type, record: Mapping[str, Any]) -> Any:
+    """Return what of a record belongs to a part of it."""
+    return {key: record[key] for key in kind.__annotations__ if key in record}
+
+
 def _add_choice(
     whole: Prediction, choice: Mapping[str, Any], times: Timing, time: Mapping[str, Any]
 ) -> None:
     """Add a further choice to a sample's prediction; a choice that failed fails the sample."""
-    whole["prompt_tokens"] += choice["prompt_tokens"]
+    whole["prompt_tokens"] = _plus(whole["prompt_tokens"], choice["prompt_tokens"])
     whole["logprobs"] += choice["logprobs"]
     if "error" in choice and "error" not in whole:
         whole |= {"error": choice["error"], "finish_reason": "error"}
@@ -144,8 +173,12 @@ def _add_turn(
 ) -> None:
     """Add a further turn to a conversation; one that was cut off or failed marks the whole."""
     whole["turns"] += turn["turns"]
-    for count in ("prompt_tokens", "completion_tokens"):
-        whole[count] += turn[count]
+    whole["prompt_tokens"] = _plus(whole["prompt_tokens"], turn["prompt_tokens"])
+    whole["completion_tokens"] += turn["completion_tokens"]
+    if hidden := whole.get("hidden_tokens", 0) + turn.get("hidden_tokens", 0):
+        whole["hidden_tokens"] = hidden
+    if "stopped_here" in turn:
+        whole["stopped_here"] = turn["stopped_here"]
     whole["completion"] = turn["completion"]
     if whole["finish_reason"] != "error" and turn["finish_reason"] != "stop":
         whole["finish_reason"] = turn["finish_reason"]
@@ -166,14 +199,19 @@ def meta(
     theirs together. `stream_s` gives by engine start the latencies of this pair's answers together; the
     `stream_s` of the start itself are those of all its answers.
     """
+    model = read_json(run.model_status(pair.model))
+    made = model.get("quantization") or {}
+    hidden = sum(prediction.get("hidden_tokens", 0) for prediction in predictions)
     return {
         "spec": run.spec(pair.model, pair.dataset),
         "key": pair.key,
-        "model_commit": read_json(run.model_status(pair.model))["commit"],
+        "model_commit": model["commit"],
+        **({"weights_id": made["weights_id"]} if "weights_id" in made else {}),
         "dataset_revision": read_json(run.dataset_status(pair.dataset))["revision"],
         "tokens": {
-            "prompt": sum(prediction["prompt_tokens"] for prediction in predictions),
+            "prompt": prompt_sum(predictions),
             "completion": sum(prediction["completion_tokens"] for prediction in predictions),
+            **({"hidden": hidden} if hidden else {}),
         },
         "stream_s": dict(used),
         **engine_facts(pair.model, used),

@@ -55,12 +55,17 @@ class Turn(TypedDict):
 
     completion: str
     finish_reason: FinishReason
-    prompt_tokens: int
+    prompt_tokens: int | None
     completion_tokens: int
+    hidden_tokens: NotRequired[int]
 
 
 class Prediction(TypedDict):
     """One line of `predictions.jsonl`. Token counts are numbers of tokens.
+
+    `prompt_tokens` is None where a server did not count and nobody here could. `completion_tokens` are all that were
+    made; `hidden_tokens` of them were a thought that a server did not show. `stopped_here` is there where the answer
+    was cut at a stop text here, which the server did not take: its tokens are those of all that came.
 
     `logprobs` is there where choices are scored, one for each choice; `completion` is empty then.
     `turns` is there where a sample is a conversation; `completion` is the last of them then, and token
@@ -71,9 +76,11 @@ class Prediction(TypedDict):
     repeat: int
     completion: str
     finish_reason: FinishReason
-    prompt_tokens: int
+    prompt_tokens: int | None
     completion_tokens: int
     cut_tokens: int
+    hidden_tokens: NotRequired[int]
+    stopped_here: NotRequired[bool]
     error: NotRequired[str]
     logprobs: NotRequired[list[Likelihood]]
     turns: NotRequired[list[Turn]]
@@ -131,6 +138,7 @@ class Score(TypedDict):
     answer: str | None
     target: Any
     detail: dict[str, Any]
+    cluster: NotRequired[str]  # the same for samples that share what the dataset's `cluster` names
 
 
 class Metric(TypedDict):

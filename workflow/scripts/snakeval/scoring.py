@@ -19,6 +19,7 @@ from snakeval.records import (
     Sample,
     Score,
     State,
+    fingerprint,
     read_json,
     read_jsonl,
     write_json,
@@ -28,6 +29,7 @@ from snakeval.registry import Pair, Run
 from snakeval.registry.protocol import protocol
 from snakeval.thoughts import final_text
 
+SHORT = 60  # characters of a cluster's name; a longer one is a passage, known by its fingerprint
 STATES: tuple[State, ...] = ("correct", "wrong", "incomplete", "unscored")
 
 
@@ -54,7 +56,7 @@ def score_pair(
     Args:
         samples: the dataset's samples in their order; the first `settings["limit"]` count.
         predictions: one for each sample and repeat, in any order.
-        dataset: the dataset's entry: `task`, `scoring`, `metric`.
+        dataset: the dataset's entry: `task`, `scoring`, `metric`, `cluster`.
         model: the model's entry: `thinking`, `prompt_style`.
         settings: the run's settings: `limit`, `repeats`, `sandbox`.
         where: names the pair in errors.
@@ -106,8 +108,11 @@ def score_pair(
             "target": sample["target"],
             "detail": judgement.detail,
         }
+        if dataset["cluster"]:
+            score["cluster"] = _cluster(sample, dataset["cluster"])
         scores.append(score)  # type: ignore[arg-type]
-        timings.append(name | {"seconds": judgement.seconds, "limit_s": judgement.limit_s})
+        times = ("seconds", "limit_s", "slowest_s")
+        timings.append(name | {time: getattr(judgement, time) for time in times})
     metrics = _metrics(task, dataset["metric"], scores, repeats)
     metrics |= _open_ended(task, dataset, attempts, scores, metrics, settings, judged.sandbox)
     answered = [prediction for _, prediction in matched]
@@ -144,6 +149,14 @@ def _match(
         )
     found = {(answer["id"], answer["repeat"]): answer for answer in predictions}
     return [(sample, found[sample["id"], n]) for sample in samples for n in range(repeats)]
+
+
+def _cluster(sample: Sample, name: str) -> str:
+    """Name what a sample shares with others: the value that a dataset's `cluster` speaks of, or its print."""
+    if name == "id":
+        return sample["id"].rpartition("/")[0] or sample["id"]
+    value = sample["image"] if name == tasks.IMAGE else sample["inputs"][name]
+    return value if isinstance(value, str) and len(value) <= SHORT else fingerprint(value)
 
 
 def _state(value: float | None, cut_off: bool, left_open: bool) -> State:

@@ -16,32 +16,38 @@ PERCENTILES = (50, 95, 99)
 class Stream(NamedTuple):
     """One request on its way through the engine. Times are in seconds, None where they were not measured."""
 
-    prompt_tokens: int
+    prompt_tokens: int | None  # None where a server did not count
     completion_tokens: int
     latency_s: float | None  # until the last token
-    ttft_s: float | None  # until the first token
+    ttft_s: float | None  # until the first token that was shown
+    hidden_tokens: int = (
+        0  # of the completion tokens: a thought that a server did not show, all before `ttft_s`
+    )
 
     @property
     def inter_token_s(self) -> float | None:
-        """The mean time between its tokens: (latency − ttft) / (completion tokens − 1)."""
-        if self.latency_s is None or self.ttft_s is None or self.completion_tokens < 2:
+        """The mean time between the tokens that were shown: (latency − ttft) / (their number − 1)."""
+        shown = self.completion_tokens - self.hidden_tokens
+        if self.latency_s is None or self.ttft_s is None or shown < 2:
             return None
-        return (self.latency_s - self.ttft_s) / (self.completion_tokens - 1)
+        return (self.latency_s - self.ttft_s) / (shown - 1)
 
     @property
     def decode_tokens_per_s(self) -> float | None:
-        """(completion tokens − 1) / (latency − ttft)."""
+        """(tokens that were shown − 1) / (latency − ttft)."""
         return 1 / self.inter_token_s if self.inter_token_s else None
 
     @property
     def prefill_tokens_per_s(self) -> float | None:
-        """Prompt tokens / ttft; None where a server did not tell how long the prompt was.
+        """Prompt tokens / ttft; None where a server did not tell how long the prompt was, or thought in between.
 
         The first token's own making is in it, and tokens that the prefix cache held count as read. In a batch
         the prompt shares the engine's steps with other streams; alone (`snakemake benchmark` at one stream) it is
         the engine's rate for a prompt of this length.
         """
-        return self.prompt_tokens / self.ttft_s if self.ttft_s and self.prompt_tokens else None
+        if not self.ttft_s or not self.prompt_tokens or self.hidden_tokens:
+            return None
+        return self.prompt_tokens / self.ttft_s
 
 
 def percentile(values: Iterable[float | None], percent: float) -> float | None:

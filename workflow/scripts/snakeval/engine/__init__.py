@@ -74,6 +74,10 @@ class Answer:
     `prompt_tokens` is there where the request's token ids do not tell: an image made the prompt longer, or
     a server counted.
 
+    `hidden_tokens` are those of the `completion_tokens` that a server spent on a thought it did not show; None where
+    it shows its thoughts or does not tell. `stopped_here` is true where the server does not take all stop texts and
+    went on behind one: the answer ends before it, its tokens and times are those of all that came.
+
     An error that is not `final` may be gone another day: it is told and not kept.
 
     `likelihood` is there where it was asked for: the sum of the scored tokens' log-probabilities (natural
@@ -89,6 +93,8 @@ class Answer:
     error: str | None = None
     likelihood: Likelihood | None = None
     prompt_tokens: int | None = None
+    hidden_tokens: int | None = None
+    stopped_here: bool = False
     final: bool = True
 
 

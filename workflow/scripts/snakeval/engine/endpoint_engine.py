@@ -2,7 +2,8 @@
 
 A request is tried again where another time may help. One that was not answered after all tries is told as
 not final, so that the next run asks it again; where meanwhile nothing was heard by any other one either, or no
-request can fare better, the engine ends with the reason.
+request can fare better, the engine ends with the reason. A mistake of this engine's own ends it too: no request
+is to blame for that.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import version
 from io import BytesIO
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +93,7 @@ class EndpointEngine:
 
     def facts(self) -> dict[str, Any]:
         """Return version, what is asked, seconds, and what the server says it is."""
-        names = ("url", "model", "extra_body")
+        names = ("url", "model", "extra_body", "stop_limit")
         return {
             "versions": {"httpx": version("httpx")},
             "arguments": {name: self._endpoint[name] for name in names},
@@ -120,13 +124,25 @@ class EndpointEngine:
         answers = []
         for task in done:
             error = task.exception()
-            if isinstance(error, EngineError):
-                self._end = self._end or error
-            else:
+            if error is None:
                 answers.append(task.result())
+            else:
+                self._end = self._end or self._ending(error)
         if self._end:
             await self._drop()
         return answers
+
+    def _ending(self, error: BaseException) -> EngineError:
+        """Return an error as one that tells its remedy."""
+        if isinstance(error, EngineError):
+            return error
+        print(self._server.cleared("".join(traceback.format_exception(error))), file=sys.stderr)
+        return EngineError(
+            f"endpoint {self._endpoint['url']}",
+            self._server.clean(f"{type(error).__name__}: {error}"),
+            "an answer or an error of HTTP",
+            "This is a mistake of snakeval's: report it with the log. The next run asks what is missing.",
+        )
 
     def close(self) -> None:
         """Drop what is being asked, and the connections."""
@@ -176,7 +192,9 @@ class EndpointEngine:
             try:
                 answer, _ = await self._ask(request, body)
             except Trouble as trouble:
-                if trouble.fate is Fate.REFUSED:
+                if trouble.fate is Fate.DENIED:
+                    await self._probe()  # ends the engine where no other request is taken
+                if trouble.fate in (Fate.REFUSED, Fate.DENIED):
                     return _error(request, trouble.text)
                 if trouble.fate is Fate.HOPELESS:
                     raise await self._server.mended_by(trouble) from trouble
@@ -232,6 +250,10 @@ class EndpointEngine:
             heard.add(event)
             self._heard_at = time.monotonic()
         ended = time.monotonic()
+        sent = body.get("stop", ())
+        stopped_here = heard.stop_at(
+            [stop for stop in request.sampling.get("stop", ()) if stop not in sent]
+        )
         if heard.reason is None or heard.completion_tokens is None or heard.is_strange:
             missing = "finish_reason" if heard.reason is None else "usage.completion_tokens"
             what = "its content is no text" if heard.is_strange else f"it ended without {missing}"
@@ -247,6 +269,8 @@ class EndpointEngine:
             ttft_s=None if heard.first is None else heard.first - began,
             error=self._server.clean(said) if reason == "error" else None,
             prompt_tokens=heard.prompt_tokens,
+            hidden_tokens=heard.hidden_tokens,
+            stopped_here=stopped_here,
         )
         return answer, {name: self._server.clean(text) for name, text in heard.server.items()}
 
@@ -265,7 +289,7 @@ class EndpointEngine:
             body["messages"] = messages
             if self._model["template_arguments"]:
                 body["chat_template_kwargs"] = self._model["template_arguments"]
-        stop = sampling.pop("stop", [])
+        stop = _taken(sampling.pop("stop", []), self._endpoint["stop_limit"])
         body |= {"stop": stop} if stop else {}
         body |= {name: value for name, value in sampling.items() if value != NEUTRAL.get(name)}
         body |= self._endpoint["extra_body"]
@@ -283,6 +307,7 @@ class _Heard:
         self.reason: str | None = None
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
+        self._thought_tokens: int | None = None
         self.server: dict[str, str] = {}
 
     def add(self, event: Mapping[str, Any]) -> None:
@@ -293,6 +318,9 @@ class _Heard:
         if isinstance(usage := event.get("usage"), Mapping):
             self.prompt_tokens = _count(usage.get("prompt_tokens"))
             self.completion_tokens = _count(usage.get("completion_tokens"))
+            details = usage.get("completion_tokens_details")
+            if isinstance(details, Mapping):
+                self._thought_tokens = _count(details.get("reasoning_tokens"))
         choices = event.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, Mapping):
@@ -310,6 +338,29 @@ class _Heard:
         if isinstance(reason := choice.get("finish_reason"), str):
             self.reason = reason
 
+    @property
+    def hidden_tokens(self) -> int | None:
+        """How many of the tokens were a thought that was not shown; None where the server does not tell."""
+        thought, all_of_it = self._thought_tokens, self.completion_tokens
+        hidden = thought is not None and all_of_it is not None and thought <= all_of_it
+        return thought if hidden and not self._thoughts else None
+
+    def stop_at(self, stops: Sequence[str]) -> bool:
+        """Cut the answer at the first of some texts, as an engine does that knows them: before the one that ends first.
+
+        Returns:
+            Whether one was there; the answer has ended by itself then.
+        """
+        text = "".join(self._parts)
+        places = [(text.find(stop), len(stop)) for stop in stops]
+        found = [(start + length, start) for start, length in places if start >= 0]
+        if not found:
+            return False
+        _, start = min(found, key=itemgetter(0))
+        self._parts = [text[:start]]
+        self.reason = "stop" if self.reason == "length" else self.reason
+        return True
+
     def text(self, thinking: Mapping[str, str]) -> str:
         """Return the answer, behind its thought in the model's marks; one that was cut off stays open."""
         text, thought = "".join(self._parts), "".join(self._thoughts)
@@ -317,6 +368,22 @@ class _Heard:
             return text
         is_open = not text and self.reason == "length"
         return f"{thinking['open']}{thought}{'' if is_open else thinking['close']}{text}"
+
+
+def _taken(stops: Sequence[str], limit: int | None) -> Sequence[str]:
+    """Return the stop texts that are sent to a server which takes no more than `limit`.
+
+    None goes whose cut could take away a part of one that is looked for here.
+    """
+    if limit is None or len(stops) <= limit:
+        return stops
+    return [stop for stop in stops if not any(_may_hide(stop, other) for other in stops)][:limit]
+
+
+def _may_hide(stop: str, other: str) -> bool:
+    """Whether another text can begin elsewhere, end no later than `stop` does, and share a part with it."""
+    ends = (other[cut:] for cut in range(1, len(other)))
+    return other in stop[1:] or any(stop.startswith(end) for end in ends)
 
 
 def _count(value: Any) -> int | None:

@@ -179,6 +179,9 @@ def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
         "seed": settings.seed,
         "disable_log_stats": False,  # time to first token
     }
+    # Without images a vision model's tower is loaded all the same. Limits of 0 and language_model_only would leave
+    # it out, but give the language model another graph (token ids in place of embeddings, in some models another
+    # kernel): one key, and other bytes by what else its engine was started for.
     if settings.images:
         arguments["limit_mm_per_prompt"] = {"image": 1, "video": 0, "audio": 0}
     if settings.device == "cpu":

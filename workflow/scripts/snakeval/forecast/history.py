@@ -104,7 +104,7 @@ def _read(paths: list[Path], lines: str, place: int) -> Iterator[Answered]:
             tokens = read_json(path)["tokens"]
             with (path.parent / lines).open("rb") as file:
                 count = sum(1 for _ in file)
-            if count:
+            if count and tokens["prompt"] is not None:  # a server may not tell
                 prompt, completion = tokens["prompt"] / count, tokens["completion"] / count
                 yield Answered(path.parts[place], prompt, completion)
         except (StorageError, OSError, KeyError, TypeError):  # half a pair tells nothing

@@ -20,6 +20,8 @@ COUNTED = frozenset(
         *("gemma2", "granite", "olmo2", "phi3"),
     )
 )
+# Vision towers with a gated MLP.
+GATED_VISION = ("qwen2_5_vl", "pixtral")
 # Quantised while loading, of 16-bit weights: bits a parameter, scales included.
 ON_THE_FLY = {"fp8": 8.0, "bitsandbytes": 4.5}
 # Where only the registry's facts are known: those of models of 8 to 30 billion parameters.
@@ -122,7 +124,8 @@ def of_config(entry: Config, config: Config, source: str, stored: int | None = N
     norms = 2 * hidden * layers + hidden
     dense = round((attention + mlp) * quantised) + (router + norms + table) * size
     expert_size = round(experts * expert_bytes)
-    weights = dense + expert_size + (0 if tied else table * size)
+    vision = vision_parameters(config) * size  # copies of four bits leave it as it was
+    weights = dense + expert_size + (0 if tied else table * size) + vision
     if rank := text.get(
         "kv_lora_rank"
     ):  # vLLM keeps what latents are unpacked with a second time, in 16 bits
@@ -140,7 +143,7 @@ def of_config(entry: Config, config: Config, source: str, stored: int | None = N
         source = f"{source}, weights from the registry's facts"
     if not counted:
         dense, expert_size = (
-            max(weights - expert_size - (0 if tied else table * size), 0),
+            max(weights - expert_size - (0 if tied else table * size) - vision, 0),
             min(expert_size, weights),
         )
     return Shape(
@@ -157,6 +160,36 @@ def of_config(entry: Config, config: Config, source: str, stored: int | None = N
         context=longest_context(config),
         source=source,
     )
+
+
+def vision_parameters(config: Config) -> int:
+    """Return the parameters of a model's vision tower and of what joins it to the language model.
+
+    Counted by the fields of Qwen's towers, of CLIP, SigLIP and Pixtral; 0 where there is none, or one of other fields.
+    """
+    vision = config.get("vision_config")
+    if not isinstance(vision, Mapping):
+        return 0
+    layers = vision.get("depth") or vision.get("num_hidden_layers")
+    own = vision.get("embed_dim")  # of Qwen2-VL, whose hidden_size is the language model's
+    width = int(own or vision.get("hidden_size") or 0)
+    if not layers or not width:
+        return 0
+    out = int((own and vision.get("hidden_size")) or vision.get("out_hidden_size") or 0)
+    out = out or int(text_config(config)["hidden_size"])
+    inner = int(vision.get("intermediate_size") or width * float(vision.get("mlp_ratio") or 4))
+    matrices = 3 if vision.get("model_type") in GATED_VISION else 2
+    block = 4 * width * width + matrices * width * inner
+    patch = (
+        3 * int(vision.get("patch_size") or 14) ** 2 * int(vision.get("temporal_patch_size") or 1)
+    )
+    positions = int(vision.get("num_position_embeddings") or 0)
+    if merged := int(vision.get("spatial_merge_size") or 0) ** 2 * width:
+        mergers = 1 + len(vision.get("deepstack_visual_indexes") or ())
+        joint = mergers * merged * (merged + out)
+    else:
+        joint = width * out + out * out
+    return int(layers) * block + (patch + positions) * width + joint
 
 
 def of_facts(entry: Config) -> Shape | None:

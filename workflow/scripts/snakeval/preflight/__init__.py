@@ -25,6 +25,7 @@ from snakeval.preflight.tokens import Planned, Planner
 from snakeval.records import read_json
 from snakeval.registry import Pair, Run, quantized, spec
 from snakeval.sources import models as sources
+from snakeval.sources import packages
 from snakeval.sources.probe import Hub
 from snakeval.sources.unavailable import Unavailable, combined, label
 
@@ -109,8 +110,8 @@ def look(run: Run) -> Preflight:
     found.starts = list(_starts(found, answering, judging))
     found.cache, found.free = sources.free_space()
     found.needed = sum(model.missing or 0 for model in found.models.values())
+    found.problems = list(_problems(found, started, hub))
     found.unreachable = hub.gone.got if hub.gone else None
-    found.problems = list(_problems(found, started))
     return found
 
 
@@ -126,13 +127,13 @@ def _made(run: Run, name: str) -> bool:
     return not quantized.made_here(run.entry(name)) or run.model_status(name).exists()
 
 
-def _problems(found: Preflight, started: Iterable[str]) -> Iterable[SnakevalError]:
+def _problems(found: Preflight, started: Iterable[str], hub: Hub) -> Iterable[SnakevalError]:
     """Yield what will surely fail, each once."""
     for model in found.models.values():
         yield from model.problems
     for name in started:
         if name in found.endpoints:
-            yield from _closed(found.endpoints[name])
+            yield from models_.closed(found.run, name, hub)
     yield from (one.problem for one in found.datasets.values() if one.problem is not None)
     yield from (one.error for one in found.planned.values() if one.error is not None)
     if found.needed > found.free:
@@ -142,16 +143,6 @@ def _problems(found: Preflight, started: Iterable[str]) -> Iterable[SnakevalErro
             f"{found.needed / 1e9:.1f} GB for the models that are not here",
             "Free space there, set HF_HOME to a folder on a larger disk, or choose fewer models.",
         )
-
-
-def _closed(endpoint: Mapping[str, Any]) -> Iterable[SnakevalError]:
-    """Yield why a server will refuse us."""
-    from snakeval.endpoint import key
-
-    try:
-        key(endpoint)
-    except SnakevalError as error:
-        yield error
 
 
 def _dataset(run: Run, name: str, hub: Hub, needed: bool) -> Dataset:
@@ -166,13 +157,17 @@ def _dataset(run: Run, name: str, hub: Hub, needed: bool) -> Dataset:
         return Dataset(f"path {own}", None, "it is here")
     refused: list[SnakevalError] = []
     for source in entry["sources"] if needed else ():
-        if "hub" not in source:
-            return Dataset(label(source), rows, "it is here")
         try:
+            if "hub" not in source:
+                if "package" in source:
+                    packages.locate(source)
+                return Dataset(label(source), rows, "it is here")
             probe = hub.dataset(source["hub"], source.get("revision"))
         except Unavailable as error:
             refused.append(error)
             continue
+        except SourceError as error:
+            return Dataset(label(source), rows, "refused", error)
         gated = "gated" if probe.gated else "open"
         if probe.unchecked is None:
             return Dataset(label(source), rows, f"{gated}, granted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -157,8 +157,7 @@ def _probe(entry: Mapping[str, Any], hub: Hub) -> Probe:
     """
     arguments, source = entry["engine_arguments"], entry["source"]
     code, dummy = bool(arguments.get("trust_remote_code")), arguments.get("load_format") == "dummy"
-    if (other := entry["tokenizer"] or {}) and "hub" in other:
-        hub.model(other["hub"], other.get("revision"), weights=False, code=code, config=False)
+    _probe_tokenizer(entry, hub)
     if "hub" in source:
         revision = source.get("revision")
         return hub.model(source["hub"], revision, weights=not dummy, code=code)
@@ -166,7 +165,9 @@ def _probe(entry: Mapping[str, Any], hub: Hub) -> Probe:
         packages.locate(source)
         facts = entry["facts"]
         return Probe(missing=round(facts["parameters"] * 2e9) if facts else None)
-    if recipe(entry):
+    if made := recipe(entry):
+        if "package" in (texts := made["calibration"] or {}):
+            packages.locate(texts)
         return Probe(missing=0)  # what is fetched for it is its base model
     folder = Path(source["path"]).expanduser()
     if not folder.exists():
@@ -177,6 +178,35 @@ def _probe(entry: Mapping[str, Any], hub: Hub) -> Probe:
         config=read_json(config) if config.is_file() else None,
         weights=starts.stored_bytes(folder) if folder.is_dir() else None,
     )
+
+
+def _probe_tokenizer(entry: Mapping[str, Any], hub: Hub) -> None:
+    """Do as `_probe` with a tokenizer that is not the model's own."""
+    source = entry["tokenizer"] or {}
+    if "hub" in source:
+        code = bool(entry["engine_arguments"].get("trust_remote_code"))
+        hub.model(source["hub"], source.get("revision"), weights=False, code=code, config=False)
+    elif "package" in source:
+        packages.locate(source)
+
+
+def closed(run: Run, name: str, hub: Hub) -> Iterator[SnakevalError]:
+    """Yield why a server will not answer: its key is not there, or its tokenizer cannot be had."""
+    from snakeval import endpoint
+
+    entry, status = run.entry(name), run.model_status(name)
+    try:
+        endpoint.key(entry["endpoint"])
+    except SnakevalError as error:
+        yield error
+    if status.exists() and read_json(status)["status"] == "ok":
+        return
+    try:
+        _probe_tokenizer(entry, hub)
+    except SnakevalError as error:
+        yield SourceError(
+            f"model {name}", f"{error.got} ({error.where})", error.expected, error.fix
+        )
 
 
 def _access(entry: Mapping[str, Any], probe: Probe) -> str:

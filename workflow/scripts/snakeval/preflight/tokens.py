@@ -15,7 +15,7 @@ from snakeval.forecast.starts import Asked, completion_tokens, said
 from snakeval.generation import Generation
 from snakeval.preflight.reasons import Reason
 from snakeval.records import Sample, read_json, read_jsonl
-from snakeval.registry import Pair, Run
+from snakeval.registry import Pair, Run, quantized
 from snakeval.registry.spec import answer_tokens
 
 RENDERED = 200  # samples whose prompts are rendered, spread evenly over the dataset
@@ -76,7 +76,7 @@ class Planner:
             )
         total = min(rows, run.settings["limit"] or rows)
         looked = _Some(run, pair, every=-(-total // RENDERED))
-        looked.look(self._tokenizers[pair.model], model["commit"])
+        looked.look(self._tokenizers[pair.model], quantized.weights(model))
         if looked.reason is not None:
             wrong = ("prompts that can be rendered", "See the reason.")
             raise SnakevalError(f"{pair.model} on {pair.dataset}", looked.reason, *wrong)

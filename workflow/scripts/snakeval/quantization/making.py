@@ -13,7 +13,7 @@ from typing import Any
 from snakeval import gpu
 from snakeval.errors import SourceError, StorageError
 from snakeval.quantization import compressor
-from snakeval.records import read_json
+from snakeval.records import file_sha256, fingerprint, read_json
 from snakeval.registry import Run
 from snakeval.registry.quantized import recipe
 from snakeval.sources import gguf, models
@@ -61,6 +61,7 @@ def _make(
             shutil.copyfile(generation, folder / generation.name)
         models.check_folder(folder)
         gguf.let_others_read(folder)
+        facts["weights_id"] = _weights_id(folder)
     model = models.Fetched(place, fetched["commit"], fetched["licence"])
     facts["calibration"] = label(steps["calibration"]) if steps["calibration"] else None
     facts |= {
@@ -69,6 +70,11 @@ def _make(
         "seconds": round(time.monotonic() - started, 1),
     }
     return models.had(slug, entry, model, model) | {"quantization": facts}
+
+
+def _weights_id(folder: Path) -> str:
+    """Return a fingerprint of the weights: on another GPU other scales may come out as the best."""
+    return fingerprint([file_sha256(path) for path in sorted(folder.glob("*.safetensors"))])
 
 
 def _device(entry: dict[str, Any], slug: str) -> AbstractContextManager[Any]:

@@ -85,6 +85,14 @@ def dataset(entry: Entry, where: str) -> Iterator[SnakevalError]:
             f"an input of {task.name}, or null",
             near(entry["truncate"], task.inputs),
         )
+    shared = (*task.inputs, "id", *([tasks.IMAGE] if tasks.IMAGE in task.roles else []))
+    if entry["cluster"] is not None and entry["cluster"] not in shared:
+        yield SnakevalError(
+            f"{where}.cluster",
+            show(entry["cluster"]),
+            f"an input of {task.name}, id, or null",
+            near(entry["cluster"], shared),
+        )
     for number, score in enumerate((entry["about"] or {"published": []})["published"]):
         band = score["band"]
         if band is not None and (len(band) != 2 or not band[0] <= score["score"] <= band[1]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,9 @@ LEFT_OUT = ("stream_options", None)
 SAMPLED = ("max_tokens", "max_completion_tokens", "stop", "seed")
 # A thought that a server sends beside its answer is put between these where the entry names no marks.
 MARKS = {"open": "<think>", "close": "</think>"}
+# What is known of OpenAI's own server; of any other an entry says it.
+OPENAI = "api.openai.com"
+OF_OPENAI = {"key_variable": "OPENAI_API_KEY", "stop_limit": 4}
 
 
 def check(entry: Entry, where: str) -> Iterator[SnakevalError]:
@@ -55,6 +59,13 @@ def check(entry: Entry, where: str) -> Iterator[SnakevalError]:
             "an address such as http://localhost:8000/v1",
             "A key belongs into the environment, see key_variable.",
         )
+    elif endpoint.get("key_variable") and not _is_private(str(endpoint["url"])):
+        yield SnakevalError(
+            f"{where}.endpoint.url",
+            "http:// to another machine, which would show the key to everybody on the way",
+            "https://, or a server on this machine",
+            "Use https://, or a tunnel (ssh -L 8000:localhost:8000 HOST) and http://localhost:8000/v1.",
+        )
     sampling = known["sampling"]["properties"]
     for name, value in endpoint.get("extra_body", {}).items():
         place = f"{where}.endpoint.extra_body.{name}"
@@ -82,17 +93,36 @@ def _unfit(url: str) -> str:
     return "something behind the path" if parts.query or parts.fragment else ""
 
 
+def _is_private(url: str) -> bool:
+    """Whether nobody on the way reads what is sent to an address."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def completed(entry: dict[str, Any]) -> dict[str, Any]:
     """Return a checked entry with what an endpoint implies; any other entry as it is."""
     if entry["endpoint"] is None:
         return entry
+    written = {name: value for name, value in entry["endpoint"].items() if value is not None}
+    implied = OF_OPENAI if _is_openai(written["url"]) else {}
     return entry | {
-        "endpoint": entry["endpoint"] | {"url": entry["endpoint"]["url"].rstrip("/")},
+        "endpoint": entry["endpoint"] | implied | written | {"url": written["url"].rstrip("/")},
         "engine": "endpoint",
         "gpus": 0,
         "runs_on_cpu": True,
         "thinking": entry["thinking"] or MARKS,
     }
+
+
+def _is_openai(url: str) -> bool:
+    parts = urlsplit(url)
+    return (parts.scheme, parts.hostname, parts.port or 443) == ("https", OPENAI, 443)
 
 
 def identity(entry: Entry) -> dict[str, Any]:

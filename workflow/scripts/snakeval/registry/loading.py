@@ -60,10 +60,16 @@ class _Loader:
         if not settings:
             self._stop_on_errors()
         self._check_categories(registry["categories"])
-        selected = self._select(registry, layers)
+        names = {kind: [name for place, name in self._places if place == kind] for kind in SINGULAR}
+        selector = selection.Selector(
+            *(layers, names["models"], names["datasets"], names["categories"]),
+            *(registry["categories"], self._names.replaced),
+        )
+        selected = self._select(selector, registry)
         pairs, left_out = self._fitting(selected, registry, settings["deterministic"])
         judged = [pair for pair in pairs if _conversation(registry["datasets"][pair[1]])]
         judges = self._judges(settings, layers, registry["models"], judged)
+        self._check_baseline(settings, layers, [model for model, _ in pairs])
         models, datasets = (
             {
                 name: {**entry, "title": entry["title"] or name}
@@ -93,7 +99,16 @@ class _Loader:
         self._contents.save()
         run = _assembled(models, datasets, pairs, settings, left_out, judges)
         notes = determinism.notes(models) if settings["deterministic"] else ()
-        return replace(run, bases=bases, notes=(*self._names.notes, *notes))
+        categories = tuple(
+            {
+                "name": name,
+                "title": registry["categories"][name]["title"] or name,
+                "datasets": [dataset for dataset in own if dataset in datasets],
+            }
+            for name, own in selector.categories().items()
+        )
+        notes = (*self._names.notes, *notes)
+        return replace(run, bases=bases, categories=categories, notes=notes)
 
     def _bases(
         self, needed: Mapping[str, dict[str, Any]], models: Mapping[str, dict[str, Any]]
@@ -159,15 +174,21 @@ class _Loader:
                 self._errors += determinism.unfit(name, models[name], where)
         return {name: models[name]} if name in models else {}
 
+    def _check_baseline(
+        self, settings: Mapping[str, Any], layers: list[selection.Layer], models: list[str]
+    ) -> None:
+        """Note a `baseline_model` that the run does not hold."""
+        key = selection.BASELINE_MODEL
+        if settings[key] is not None and settings[key] not in models:
+            place = [layer.place(key) for layer in layers if key in layer.run][-1]
+            fix = near(str(settings[key]), list(dict.fromkeys(models)))
+            got = repr(settings[key])
+            self._errors.append(SnakevalError(place, got, "one of the run's models", fix))
+
     def _select(
-        self, registry: Mapping[str, Mapping[str, Any]], layers: list[selection.Layer]
+        self, selector: selection.Selector, registry: Mapping[str, Mapping[str, Any]]
     ) -> list[tuple[str, str]]:
         """Return the selected pairs of entries that are right themselves."""
-        names = {kind: [name for place, name in self._places if place == kind] for kind in SINGULAR}
-        selector = selection.Selector(
-            *(layers, names["models"], names["datasets"], names["categories"]),
-            *(registry["categories"], self._names.replaced),
-        )
         pairs = selector.pairs()
         self._errors += selector.errors
         if not pairs and not self._errors:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from snakeval.errors import SnakevalError, near
-from snakeval.registry.selection import Layer
+from snakeval.registry.selection import BASELINE_MODEL, Layer
 
 Entry = Mapping[str, Any]
 
@@ -74,7 +74,7 @@ class OtherNames:
         for key in ("models", "exclude_models"):
             if isinstance(names := found.get(key), list):
                 found[key] = [self.model(name) for name in names]
-        for key in ("judge", "judge_baseline"):
+        for key in ("judge", "judge_baseline", BASELINE_MODEL):
             if key in found:
                 found[key] = self.model(found[key])
         return found

@@ -31,6 +31,19 @@ def made_here(entry: Entry) -> bool:
     return recipe(entry) is not None
 
 
+def weights(status: Mapping[str, Any]) -> str | None:
+    """Return what names the weights of a fetched model: its commit, of one that was quantized here their fingerprint.
+
+    Two machines may make other weights from one recipe, and an answer of other weights must never be served.
+
+    Args:
+        status: of the model.
+    """
+    made: Mapping[str, Any] = status.get("quantization") or {}
+    found: str | None = made.get("weights_id", status["commit"])
+    return found
+
+
 def completed(entry: dict[str, Any]) -> dict[str, Any]:
     """Return a checked entry with the base model that its source implies."""
     made = recipe(entry)

@@ -95,7 +95,8 @@ class Run:
     """The selected entries with all defaults filled in, their pairs in registry order, and the settings.
 
     `judges` holds the entry of the model that judges conversations, if one does, `bases` those of further
-    models that quantized ones are made from here. Besides the registry's
+    models that quantized ones are made from here, `categories` name, title and datasets of those that
+    were selected. Besides the registry's
     own keys an entry holds `source_id` (names the fetched files), `identity`
     (content and revisions of what it is made from) and, of a dataset, `oracle_id` (names its check), of a
     model `deterministic`, true where the run is.
@@ -109,6 +110,7 @@ class Run:
     left_out: tuple[dict[str, Any], ...] = field(default=())
     judges: dict[str, dict[str, Any]] = field(default_factory=dict)
     bases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    categories: tuple[dict[str, Any], ...] = field(default=())
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def entry(self, model: str) -> dict[str, Any]:
@@ -212,6 +214,7 @@ class Run:
             "datasets": self.datasets,
             "judges": self.judges,
             "bases": self.bases,
+            "categories": list(self.categories),
             "pairs": [list(astuple(pair)) for pair in self.pairs],
             "settings": self.settings,
             "left_out": list(self.left_out),
@@ -247,6 +250,7 @@ def read_run(path: Path) -> Run:
             left_out=tuple(record["left_out"]),
             judges=record["judges"],
             bases=record["bases"],
+            categories=tuple(record["categories"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(

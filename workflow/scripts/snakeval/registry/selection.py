@@ -15,8 +15,8 @@ SHIPPED = "config/config.yaml"
 JUDGING = ("judge", "judge_baseline", "judge_repeats", "judge_max_tokens")
 SPEED = ("benchmark_streams", "benchmark_prompt_tokens", "benchmark_answer_tokens")
 PRICE, MEMORY = "price_per_gpu_hour", "gpu_memory_gb"
-BASELINE = "baseline"
-COMPARING = (BASELINE, "fail_on_regression")
+BASELINE, BASELINE_MODEL = "baseline", "baseline_model"
+COMPARING = (BASELINE, "fail_on_regression", BASELINE_MODEL)
 SETTINGS = (
     *("optional_datasets", "limit", "repeats", "seed", "deterministic", "pairs_per_engine"),
     *(*JUDGING, *SPEED, PRICE, MEMORY, *COMPARING),
@@ -126,18 +126,13 @@ class Selector:
         """
         for name in NAMES:
             self._check(name)
-        top = max(
-            (number for number, layer in enumerate(self._layers) if _selects(layer)),
-            default=len(self._layers),
-        )
-        given = self._top("datasets", self._layers[top:])
+        given = self._top("datasets", self._layers[self._deciding :])
         found: set[tuple[str, str]] = set()
-        for name in self._top("categories", self._layers[top : top + 1]):
-            category: Mapping[str, Any] = self._members.get(name, {"models": ()})
+        for category in self._chosen().values():
             wanted = given or self._datasets_of(category)
             found |= {(model, dataset) for model in category["models"] for dataset in wanted}
         anywhere = self._top("datasets", self._layers)
-        for model in self._top("models", self._layers[top : top + 1]):
+        for model in self._top("models", self._layers[self._deciding : self._deciding + 1]):
             found |= {(model, dataset) for dataset in anywhere or self._own_datasets(model)}
         without = {
             kind: self._top(f"exclude_{kind}", self._layers) for kind in ("models", "datasets")
@@ -149,6 +144,30 @@ class Selector:
         )
         left = [pair for pair in found if pair[0] in models and pair[1] in datasets]
         return sorted(left, key=lambda pair: (models[pair[0]], datasets[pair[1]]))
+
+    def categories(self) -> dict[str, list[str]]:
+        """Return the selected categories, each with those of its own datasets that it may run."""
+        given = self._top("datasets", self._layers[self._deciding :])
+        return {
+            name: [
+                dataset
+                for dataset in (*category["datasets"], *category["optional_datasets"])
+                if dataset in (given or self._datasets_of(category))
+            ]
+            for name, category in self._chosen().items()
+        }
+
+    @property
+    def _deciding(self) -> int:
+        """The number of the highest layer that names categories or models; one too many without one."""
+        numbers = (number for number, layer in enumerate(self._layers) if _selects(layer))
+        return max(numbers, default=len(self._layers))
+
+    def _chosen(self) -> dict[str, Mapping[str, Any]]:
+        """Return the selected categories that are right themselves."""
+        layers = self._layers[self._deciding : self._deciding + 1]
+        names = self._top("categories", layers)
+        return {name: self._members[name] for name in names if name in self._members}
 
     def _own_datasets(self, model: str) -> list[str]:
         """Return the datasets of the categories that list a model."""

@@ -117,6 +117,7 @@ def scorer(model: Entry, dataset: Entry, task_version: int, judging: str | None)
             "thinking": model["thinking"],
             **{name: dataset[name] for name in names},
             **({"judging": judging} if judging else {}),
+            **({"cluster": dataset["cluster"]} if dataset["cluster"] else {}),
         }
     )
 

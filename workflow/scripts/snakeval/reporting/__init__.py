@@ -1,6 +1,6 @@
 """From pair files to tables (`summarize`) and from tables to the report (`report`).
 
-    results/pairs/…  ──summary.py──▶  results/summary/  ──page.py, figures.py──▶  reports/
+    results/pairs/…  ──summary.py──▶  results/summary/  ──page.py, figures/──▶  reports/
 
 `text.py` makes model-written text safe to show, `pairs.py` reads one pair's files.
 """

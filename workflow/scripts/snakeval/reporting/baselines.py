@@ -26,10 +26,14 @@ PairName = tuple[str, str]  # model and dataset
 
 
 class Judged(NamedTuple):
-    """What a summary says about an answer. `value` is None where it could not be judged."""
+    """What a summary says about an answer.
+
+    `value` is None where it could not be judged, `cluster` where its sample stands alone.
+    """
 
     state: str
     value: float | None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,14 +127,16 @@ def _answers(path: Path) -> Iterator[tuple[PairName, Name, Judged]]:
 
     columns = ["model", "dataset", "id", "repeat", "state", "value"]
     try:
-        table = pyarrow.parquet.ParquetFile(path).read(columns).to_pydict()
+        table = pyarrow.parquet.ParquetFile(path).read([*columns, "cluster"]).to_pydict()
         rows = list(zip(*(table[name] for name in columns), strict=True))
+        clusters = table.get("cluster") or [None] * len(rows)  # older summaries have none
     except (pyarrow.ArrowException, OSError) as error:
         raise _unfit(path, str(error)) from error
     except KeyError as error:
         raise _unfit(path, f"no column {error}") from error
-    for model, dataset, sample, repeat, state, value in rows:
-        yield (model, dataset), (sample, repeat), Judged(state, value)
+    for row, cluster in zip(rows, clusters, strict=True):
+        model, dataset, sample, repeat, state, value = row
+        yield (model, dataset), (sample, repeat), Judged(state, value, cluster)
 
 
 def _leaderboard(path: Path) -> Iterator[tuple[PairName, str, float | None, str, str]]:
@@ -151,6 +157,8 @@ def _leaderboard(path: Path) -> Iterator[tuple[PairName, str, float | None, str,
 
 def _facts(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what a run's results came from."""
+    if provenance.get("workflow_commit"):
+        yield "commit of the workflow", provenance["workflow_commit"]
     for name, found in provenance["versions"].items():
         yield f"version of {name}", ", ".join(found)
     yield "GPU", ", ".join(provenance["gpus"])

@@ -58,10 +58,14 @@ SHOWN = {
 
 
 class Answer(NamedTuple):
-    """What is compared of an answer. `text` is None where none was written, as for likelihoods."""
+    """What is compared of an answer. `text` is None where none was written, as for likelihoods.
+
+    `cluster` is what its sample shares with others; None where each stands alone.
+    """
 
     value: float
     text: tuple[str, ...] | None
+    cluster: str | None
 
 
 def couples(run: Run) -> Iterator[tuple[Pair, Pair]]:
@@ -104,10 +108,11 @@ def _comparison(run: Run, folder: Path, first: Pair, second: Pair) -> dict[str, 
     if not both:
         return row | {"reason": "no answer of both was judged"}
     values = [{name: answer.value for name, answer in its.items()} for its in (a, b)]
+    clusters = {name[0]: cluster for name in both if (cluster := a[name].cluster) is not None}
     texts = [(a[name].text, b[name].text) for name in both]
     written = not any(None in couple for couple in texts)
     return row | {
-        **paired(values[0], values[1], both),
+        **paired(values[0], values[1], both, clusters=clusters),
         "metric": _metric(files, values),
         "same_text": sum(text == other for text, other in texts) if written else None,
     }
@@ -120,7 +125,7 @@ def _judged(files: PairFiles) -> tuple[dict[Name, Answer], set[Name]]:
         name = score["id"], score["repeat"]
         asked.add(name)
         if score["value"] is not None:
-            judged[name] = Answer(score["value"], said(prediction))
+            judged[name] = Answer(score["value"], said(prediction), score.get("cluster"))
     return judged, asked
 
 

@@ -20,6 +20,14 @@ def interval(metric: Mapping[str, Any]) -> str:
     return MISSING if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f} %"
 
 
+def rank(record: Mapping[str, Any]) -> str:
+    """Write the ranks between which a record with `rank_low` and `rank_high` lies."""
+    low, high = record["rank_low"], record["rank_high"]
+    if low is None:
+        return MISSING
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
 def points(value: float | None) -> str:
     """Write a difference of two shares in percentage points, with its sign."""
     if value is None:

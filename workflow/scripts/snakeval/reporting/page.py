@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
 from snakeval.records import write_text
-from snakeval.reporting import figures, formats, text
+from snakeval.reporting import changes, figures, formats, text
+from snakeval.reporting.browser import browser
 from snakeval.reporting.view import GroupView, View, build
 
 if TYPE_CHECKING:
@@ -24,53 +26,97 @@ STATE_MARKS = {"correct": "✓", "wrong": "✗", "incomplete": "…", "unscored"
 FILTERS = (
     *(formats.percent, formats.interval, formats.bounds, formats.count, formats.amount),
     *(formats.seconds, formats.gibibytes, formats.joules, formats.words),
-    *(formats.points, formats.points_interval, formats.width, formats.p_value),
+    *(formats.points, formats.points_interval, formats.width, formats.p_value, formats.rank),
 )
 
 
 def write_report(run: Run, folder: Path, summary: Path, output: Path) -> None:
     """See `reporting.report`."""
-    view = build(run, folder, summary)
+    before = changes.keep(summary, folder)
+    with browser(output / "samples") as samples:
+        view = build(run, folder, summary, samples.add, before)
+        samples.close(_samples_html(view), view.pairs)
+    for group in (group for dataset in view.datasets for group in dataset.groups):
+        group.figures.update(_drawn(group))
     pictures = output / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
-    drawn = set()
-    for group in (group for dataset in view.datasets for group in dataset.groups):
-        _draw(group)
-        for name, svg in group.figures.items():
-            path = pictures / f"{group.slug}_{name}.svg"
-            write_text(path, svg)
-            drawn.add(path)
+    files = {f"{name}.svg": figure.svg for name, figure in _figures(view)}
+    for name, svg in files.items():
+        write_text(pictures / name, svg)
     for path in pictures.glob("*.svg"):
-        if path not in drawn:  # of a dataset that an earlier report showed
+        if path.name not in files:  # of a dataset that an earlier report showed
             path.unlink()
     write_text(output / "report.md", markdown("report.md.j2", view))
     write_text(output / "index.html", _html(view))
 
 
-def _draw(group: GroupView) -> None:
+def _figures(view: View) -> Iterator[tuple[str, figures.Figure]]:
+    """Yield all figures with the names of their files."""
+    for name, figure in view.overview.figures.items() if view.overview else ():
+        yield f"overview_{name}", figure
+    for group in (group for dataset in view.datasets for group in dataset.groups):
+        for name, figure in group.figures.items():
+            yield f"{group.slug}_{name}", figure
+
+
+def _drawn(group: GroupView) -> Iterator[tuple[str, figures.Figure]]:
+    """Yield the figures of the results on a dataset."""
     results = [pair.result() for pair in group.pairs]
     if any(result.value is not None for result in results):
-        group.figures["intervals"] = figures.intervals(results, group.metric)
-        group.captions["intervals"] = f"{group.metric} with its 95 % interval"
-    group.figures["states"] = figures.states(results)
-    group.captions["states"] = "How the answers divide"
-    if sum(r.value is not None and bool(r.output_tokens_per_s) for r in results) > 1:
-        group.figures["speed"] = figures.quality_and_speed(results, group.metric)
-        group.captions["speed"] = "Quality against speed"
+        yield "intervals", figures.intervals(results, group.metric, group.title)
+    yield "states", figures.states(results, group.title)
+    points = [
+        figures.Point(
+            label=result.label,
+            warning=", ".join(result.warnings) or None,
+            **{name: getattr(result, name) for name in ("value", "ci_low", "ci_high")},
+            n=f"{result.n:,}",
+            cost=result.output_tokens_per_s,
+            cost_text=formats.amount(result.output_tokens_per_s),
+        )
+        for result in results
+        if result.value is not None and result.output_tokens_per_s
+    ]
+    if len(points) > 1:
+        n = figures.samples(results)
+        yield "speed", figures.against(points, figures.SPEED, group.metric, f"on {group.title}", n)
 
 
 def _html(view: View) -> str:
-    style, script = (
-        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "filter.js")
+    style, *scripts = (
+        (TEMPLATES / name).read_text(encoding="utf-8")
+        for name in ("style.css", "filter.js", "sort.js", "contents.js")
     )
+    scripts.append(figures.library())
     environment = _environment(autoescape=True)
     environment.filters["shown"] = _shown
     return environment.get_template("index.html.j2").render(
         view=view,
         style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
-        inline=lambda svg, description: Markup(figures.inline(svg, description)),
+        scripts=[Markup(script) for script in scripts],
+        inline=lambda figure: Markup(figure.inline),
+        specification=lambda figure: Markup(figure.json),
+        policy=_policy(style, *scripts),
+    )
+
+
+def _samples_html(view: View) -> str:
+    """Render the page that shows what lies beside it under `data`."""
+    style, script = (
+        "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+        for names in (("style.css", "samples.css"), ("difference.js", "samples.js"))
+    )
+    # What the script loads may run as well ('strict-dynamic'); no text can become markup (trusted types).
+    loading = "'strict-dynamic'; require-trusted-types-for 'script'; trusted-types samples"
+    return (
+        _environment(autoescape=True)
+        .get_template("samples.html.j2")
+        .render(
+            view=view,
+            style=Markup(style),
+            script=Markup(script),
+            policy=_policy(style, script, loading=loading),
+        )
     )
 
 
@@ -114,14 +160,15 @@ def _visible(value: Any) -> Any:
     )
 
 
-def _policy(style: str, script: str) -> str:
-    """Allow the page its own style and script by their hashes, and nothing else."""
+def _policy(style: str, *scripts: str, loading: str = "") -> str:
+    """Allow the page its own style and scripts by their hashes, and nothing but what `loading` adds."""
 
     def source(content: str) -> str:
         digest = hashlib.sha256(content.encode("utf-8")).digest()
         return f"'sha256-{base64.b64encode(digest).decode()}'"
 
+    allowed = " ".join(map(source, scripts))
     return (
-        f"default-src 'none'; style-src {source(style)}; script-src {source(script)}; "
+        f"default-src 'none'; style-src {source(style)}; script-src {allowed} {loading}; "
         "base-uri 'none'; form-action 'none'"
     )

@@ -35,6 +35,7 @@ def paired(
     second: Mapping[Name, float],
     both: Sequence[Name],
     sides: tuple[str, str] = ("a", "b"),
+    clusters: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the scores of both, the `statistics.Comparison` of them, and how right and wrong divide.
 
@@ -43,13 +44,16 @@ def paired(
         second: the same of the other.
         both: the answers that both hold, at least one.
         sides: what the two are called in the names of the record.
+        clusters: what each sample shares with others; None where each stands alone.
 
     Samples are compared, by the mean over their repeats; right and wrong are counted in answers.
     """
     means = [by_sample(its, both) for its in (first, second)]
-    row: dict[str, Any] = asdict(compared(*means)) | {"n": len(means[0])}
+    samples = dict.fromkeys(name[0] for name in both)
+    shared = [clusters[sample] for sample in samples] if clusters else None
+    row: dict[str, Any] = asdict(compared(means[0], means[1], shared)) | {"n": len(samples)}
     for side, its in zip(sides, means, strict=True):
-        metric: Mapping[str, Any] = mean_metric(its, len(both))
+        metric: Mapping[str, Any] = mean_metric(its, len(both), shared)
         row |= {f"{name}_{side}": metric[name] for name in SCORE}
     right = Counter((first[name] == 1, second[name] == 1) for name in both)
     return row | {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,24 +89,34 @@ class PairFiles:
                 raise self._unequal(_identity(prediction), "a prediction without its prompt")
             yield list(rows), prediction, score
 
-    def prompts(self) -> dict[tuple[str, int], Prompt]:
-        """Read the prompts as sent, by sample and repeat; of scored choices the first, of turns the last."""
-        rows = read_jsonl(self.folder / "prompts.jsonl")
-        return {_identity(row): row for row in rows if not row.get("choice")}
-
     def timings(self) -> dict[tuple[str, int], Timing]:
         """Read the measured times, by sample and repeat."""
         return {_identity(row): row for row in read_jsonl(self.folder / "timings.jsonl")}
+
+    def runs(self) -> Iterator[tuple[Score, dict[str, Any]]]:
+        """Yield each score with what running its program took: `seconds`, `limit_s`, `slowest_s`.
+
+        Raises:
+            StorageError: a file is broken, or the two do not hold the same answers in the same order.
+        """
+        timings = read_jsonl(self.scores / "timings.jsonl")
+        for score, timing in zip_longest(read_jsonl(self.scores / "scores.jsonl"), timings):
+            names = {_identity(row) for row in (score, timing) if row is not None}
+            if len(names) > 1 or None in (score, timing):
+                raise self._unequal(min(names), "one of them without the other", "timings.jsonl")
+            yield score, timing
 
     def redo_command(self) -> str:
         """Return the command that makes the pair anew."""
         return f"snakemake redo --config models={self.pair.model} datasets={self.pair.dataset}"
 
-    def _unequal(self, identity: tuple[str, int], got: str) -> StorageError:
+    def _unequal(
+        self, identity: tuple[str, int], got: str, beside: str = "predictions.jsonl"
+    ) -> StorageError:
         return StorageError(
             f"{self.folder}, sample {identity[0]}, repeat {identity[1]}",
             got,
-            "the same samples in predictions.jsonl and scores.jsonl",
+            f"the same samples in {beside} and scores.jsonl",
             f"Run: {self.redo_command()}",
         )
 

@@ -33,13 +33,19 @@ SHARE = (
     *("start_cost", "answering_cost", "cost_per_1000_tokens", "cost_per_correct"),
 )
 PAIR_COLUMNS = (
-    *("model", "dataset", "key", "requests", "prompt_tokens", "completion_tokens", "correct"),
-    *("output_tokens_per_s", *(f"latency_p{percent}_s" for percent in PERCENTILES), *TIMES),
+    *("model", "dataset", "key", "requests", "prompt_tokens", "completion_tokens", "hidden_tokens"),
+    *(
+        "correct",
+        "output_tokens_per_s",
+        *(f"latency_p{percent}_s" for percent in PERCENTILES),
+        *TIMES,
+    ),
     *("start_s", "compile_s", "load_s", "generate_s", *MEMORY, *POWER, *SHARE, "gpu"),
 )
 MODEL_COLUMNS = (
     *("model", "pairs", "engine_starts", "requests"),
-    *("prompt_tokens", "completion_tokens", "correct", "output_tokens_per_s", *TIMES),
+    *("prompt_tokens", "completion_tokens", "hidden_tokens", "correct"),
+    *("output_tokens_per_s", *TIMES),
     *("import_s", "start_s", "compile_s", "load_s", "generate_s"),
     *(*MEMORY, *POWER, *SHARE, "device", "gpus", "gpu"),
 )
@@ -74,12 +80,15 @@ def streams(prediction: Prediction, timing: Timing | None) -> Iterator[Stream]:
     if len(turns) == len(times):
         for turn, time in zip(turns, times, strict=True):
             tokens = turn["prompt_tokens"], turn["completion_tokens"]
-            yield Stream(*tokens, time["latency_s"], time["ttft_s"])
+            hidden = turn.get("hidden_tokens", 0)
+            yield Stream(*tokens, time["latency_s"], time["ttft_s"], hidden)
 
 
 def pair_rows(answered: Sequence[Answered], price: float | None) -> Iterator[dict[str, Any]]:
     """Yield the rows of performance.csv; columns are `PAIR_COLUMNS`, what is not known is None.
 
+    - `hidden_tokens`: of the `completion_tokens`, those of thoughts that a server did not show. They are output, in
+      `output_tokens_per_s` and in costs too; what one stream shows (`inter_token_*`, `decode_tokens_per_s`) is without.
     - `output_tokens_per_s`: see `output_rates`.
     - `latency_*`: of a sample, all its turns together; `ttft_*`, `inter_token_*`, `prefill_tokens_per_s`,
       `decode_tokens_per_s`: of its requests, as `speed.Stream` defines them. Percentiles are over answers,
@@ -155,6 +164,7 @@ def _counted(its: Sequence[Answered]) -> dict[str, Any]:
         "requests": sum(len(each.latencies) for each in its),
         "prompt_tokens": _sum(_tokens(each.meta, "prompt") for each in its),
         "completion_tokens": _sum(_tokens(each.meta, "completion") for each in its),
+        "hidden_tokens": sum(_tokens(each.meta, "hidden") or 0 for each in its) or None,
         "correct": sum(each.correct for each in its),
     }
     for percent in PERCENTILES:

@@ -31,7 +31,8 @@ Row = Mapping[str, Any]
 DEFINITIONS = (
     "Times are the engine's own and begin when it takes a request up: waiting for a place in the batch is in none of "
     "them. Of an endpoint they begin when the request is sent. p50, p95 and p99 are over answers; the time between "
-    "tokens is an answer's mean.",
+    "tokens is an answer's mean. Thoughts that a server makes and does not show count as output tokens; its first "
+    "token is the first that it shows, and the rates of one stream are without them.",
     "Rates of one stream are medians over answers: prefill is prompt tokens by the time to the first token, decode the "
     "tokens after it by the time after it. In a batch all streams share the engine's steps, so they say what a user "
     "would see there and not what the engine can do; snakemake benchmark, at one stream, measures that.",

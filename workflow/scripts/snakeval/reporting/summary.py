@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snakeval.errors import StorageError
-from snakeval.records import fingerprint, read_json, write_json, write_text
+from snakeval.records import (
+    Prediction,
+    Score,
+    fingerprint,
+    read_json,
+    replacing,
+    write_json,
+    write_text,
+)
 from snakeval.registry.protocol import protocol
-from snakeval.registry.selection import PRICE
-from snakeval.reporting import Failure
+from snakeval.registry.selection import BASELINE_MODEL, PRICE
+from snakeval.reporting import Failure, checkout
 from snakeval.reporting.couples import COMPARISONS, comparisons
 from snakeval.reporting.pairs import STATES, PairFiles, failure_class
 from snakeval.reporting.performance import (
@@ -24,6 +32,7 @@ from snakeval.reporting.performance import (
     pair_rows,
     streams,
 )
+from snakeval.reporting.standings import DIFFERENCES, STANDINGS, Result, result, standings
 from snakeval.reporting.text import csv_text
 from snakeval.speed import Stream
 
@@ -34,7 +43,9 @@ LEADERBOARD = (
     *("model", "dataset", "metric", "value", "ci_low", "ci_high", "n"),
     *(*STATES, "cut_prompts", "limit_hits"),
     *("sandbox", "judged_together", "key", "protocol", "open_thoughts"),
+    *("rank_low", "rank_high"),
 )
+GROUP_ROWS = 50_000  # of samples.parquet that are held in memory
 SAMPLES = {
     **dict.fromkeys(("model", "dataset", "key", "id"), "string"),
     "repeat": "int32",
@@ -43,7 +54,7 @@ SAMPLES = {
     "finish_reason": "string",
     **dict.fromkeys(("prompt_tokens", "completion_tokens", "cut_tokens"), "int32"),
     **dict.fromkeys(("latency_s", "ttft_s"), "float64"),
-    "error": "string",
+    **dict.fromkeys(("error", "cluster"), "string"),
 }
 
 
@@ -52,22 +63,31 @@ def write_summary(run: Run, folder: Path, output: Path, failures: Sequence[Failu
     failures = [*failures, *_unnamed_failures(run, folder, failures)]
     leaderboard: list[dict[str, Any]] = []
     answered: list[Answered] = []
-    samples: list[dict[str, Any]] = []
-    for pair in run.pairs:
-        files = PairFiles(folder, pair)
-        if files.complete():
-            rows, requests = _samples(files)
-            samples += rows
-            leaderboard.append(_leaderboard_row(run, pair, files.metrics()))
-            latencies = [row["latency_s"] for row in rows]
-            correct = leaderboard[-1]["correct"]
-            answered.append(Answered(pair, files.meta(), latencies, requests, correct))
+    results: list[Result] = []
+    with _parquet(output / "samples.parquet") as keep:
+        for pair in run.pairs:
+            files = PairFiles(folder, pair)
+            if files.complete():
+                answers = list(files.answers())
+                rows, requests = _samples(files, answers)
+                keep(rows)
+                leaderboard.append(_leaderboard_row(run, pair, files.metrics()))
+                results.append(result(leaderboard[-1], [score for _, score in answers]))
+                latencies = [row["latency_s"] for row in rows]
+                correct = leaderboard[-1]["correct"]
+                answered.append(Answered(pair, files.meta(), latencies, requests, correct))
     price = run.settings.get(PRICE)
+    found = standings(results, run.settings.get(BASELINE_MODEL), run.categories)
+    ranks = found.ranks()
+    for row in leaderboard:
+        name = row["model"], row["dataset"]
+        row["rank_low"], row["rank_high"] = ranks.get(name, (None, None))
     _write_csv(output / "leaderboard.csv", LEADERBOARD, leaderboard)
     _write_csv(output / "performance.csv", PAIR_COLUMNS, pair_rows(answered, price))
     _write_csv(output / "models.csv", MODEL_COLUMNS, model_rows(answered, price))
     _write_csv(output / "comparisons.csv", COMPARISONS, comparisons(run, folder))
-    _write_parquet(output / "samples.parquet", samples)
+    _write_csv(output / "standings.csv", STANDINGS, found.standings)
+    _write_csv(output / "differences.csv", DIFFERENCES, found.differences)
     metas = {each.pair: each.meta for each in answered}
     write_json(output / "provenance.json", _provenance(run, folder, metas))
     write_json(output / "failures.json", failures)
@@ -112,13 +132,15 @@ def _leaderboard_row(run: Run, pair: Pair, metrics: Mapping[str, Any]) -> dict[s
     }
 
 
-def _samples(files: PairFiles) -> tuple[list[dict[str, Any]], list[Stream]]:
+def _samples(
+    files: PairFiles, answers: Iterable[tuple[Prediction, Score]]
+) -> tuple[list[dict[str, Any]], list[Stream]]:
     """Return a pair's rows of samples.parquet, and its requests."""
     timings = files.timings()
     pair = files.pair
     rows: list[dict[str, Any]] = []
     requests: list[Stream] = []
-    for prediction, score in files.answers():
+    for prediction, score in answers:
         timing = timings.get((prediction["id"], prediction["repeat"]))
         requests += streams(prediction, timing)
         row: dict[str, Any] = {
@@ -137,6 +159,7 @@ def _samples(files: PairFiles) -> tuple[list[dict[str, Any]], list[Stream]]:
             "latency_s": timing["latency_s"] if timing else None,
             "ttft_s": timing["ttft_s"] if timing else None,
             "error": prediction.get("error"),
+            "cluster": score.get("cluster"),
         }
         rows.append(row)
     return rows, requests
@@ -152,6 +175,7 @@ def _provenance(run: Run, folder: Path, metas: Mapping[Pair, Mapping[str, Any]])
             versions.setdefault(name, set()).add(str(version))
     return {
         "command": command(run),
+        "workflow_commit": checkout.commit(),
         "settings": run.settings,
         "pairs": [_pair_provenance(run, pair) for pair in run.pairs],
         "models": {slug: _read_if_there(folder / run.model_status(slug)) for slug in run.models},
@@ -188,7 +212,16 @@ def _began(session: str) -> str:
 
 def command(run: Run) -> str:
     """Return the command line that makes the same run."""
-    names = ("limit", "repeats", "seed", "judge", "judge_baseline", "data_dir", PRICE)
+    names = (
+        "limit",
+        "repeats",
+        "seed",
+        "judge",
+        "judge_baseline",
+        "data_dir",
+        PRICE,
+        BASELINE_MODEL,
+    )
     chosen = {
         "models": ",".join(run.models),
         "datasets": ",".join(run.datasets),
@@ -210,25 +243,36 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, A
     write_text(path, text.getvalue())
 
 
-def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the samples. pyarrow alone: pandas would turn counts that have gaps into floats."""
+@contextmanager
+def _parquet(path: Path) -> Iterator[Callable[[Sequence[Mapping[str, Any]]], None]]:
+    """Write the samples as they are given. pyarrow alone: pandas would turn counts that have gaps into floats."""
     import pyarrow
     import pyarrow.parquet
 
-    fields = [(name, pyarrow.type_for_alias(kind)) for name, kind in SAMPLES.items()]
-    columns = {
-        name: [_encodable(row[name]) if kind == "string" else row[name] for row in rows]
-        for name, kind in SAMPLES.items()
-    }
-    table = pyarrow.table(columns, schema=pyarrow.schema(fields))
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        pyarrow.parquet.write_table(table, temporary, compression="zstd")
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError.from_os_error(error, path) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    schema = pyarrow.schema(
+        [(name, pyarrow.type_for_alias(kind)) for name, kind in SAMPLES.items()]
+    )
+    waiting: list[Mapping[str, Any]] = []
+    with (
+        replacing(path) as file,
+        pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
+
+        def write() -> None:
+            columns = {
+                name: [_encodable(row[name]) if kind == "string" else row[name] for row in waiting]
+                for name, kind in SAMPLES.items()
+            }
+            writer.write_table(pyarrow.table(columns, schema=schema))
+            waiting.clear()
+
+        def keep(rows: Sequence[Mapping[str, Any]]) -> None:
+            waiting.extend(rows)
+            if len(waiting) >= GROUP_ROWS:
+                write()
+
+        yield keep
+        write()
 
 
 def _encodable(text: str | None) -> str | None:

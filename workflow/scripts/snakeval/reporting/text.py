@@ -10,7 +10,7 @@ import re
 
 CLIP_HEAD = 0.8  # of what is kept of a text that is too long; the rest comes from its end
 
-_HIDDEN = re.compile(
+HIDDEN = re.compile(
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and line feed
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"  # invisible, direction marks
@@ -26,7 +26,7 @@ _MARKDOWN = re.compile(
 
 def visible(text: str) -> str:
     """Show what would be invisible, or would change how its neighbours look, by its code point."""
-    return _HIDDEN.sub(_name, text)
+    return HIDDEN.sub(_name, text)
 
 
 def _name(match: re.Match[str]) -> str:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snakeval import determinism
 from snakeval.errors import StorageError
-from snakeval.records import Prediction, Prompt, Score, read_json
+from snakeval.records import read_json
 from snakeval.registry.lock import COMMIT
 from snakeval.registry.protocol import Protocol, differences, protocol
-from snakeval.reporting import couples, figures, forecasts
+from snakeval.registry.selection import BASELINE_MODEL
+from snakeval.reporting import changes, couples, figures, forecasts, standings, standings_view
 from snakeval.reporting.formats import (
     MISSING,
     amount,
@@ -29,55 +29,24 @@ from snakeval.reporting.formats import (
     several,
     watts,
 )
-from snakeval.reporting.isolation import Isolation, judged_together
+from snakeval.reporting.isolation import Isolation
+from snakeval.reporting.models import ModelView, by_model
 from snakeval.reporting.noise import NoiseView, noise
-from snakeval.reporting.pairs import STATES, PairFiles, failure_class
+from snakeval.reporting.overview import OverviewView, overview
+from snakeval.reporting.pairs import STATES, PairFiles
 from snakeval.reporting.performance_view import PerformanceView, performance
 from snakeval.reporting.references import Compared, compared
-from snakeval.reporting.text import clip, line
+from snakeval.reporting.samples import PAGE_CHARACTERS, PageSamples, SampleView, samples
+from snakeval.reporting.time_limits import DatasetTimes, time_limits
 from snakeval.sources.unavailable import label
 
 if TYPE_CHECKING:
     from snakeval.registry import Pair, Run
 
-PAGE_CHARACTERS = 8_000_000  # of samples in one page; what is escaped may take more bytes
-FIELD_CHARACTERS = 12_000  # of one prompt, completion or program
+    Keep = Callable[[Pair, SampleView], None]
+
 SMALL_N = 100  # below it a 95 % interval is more than about 16 points wide
 NOTABLE_SHARE = 0.05  # of answers that were cut off or not understood
-
-
-@dataclass(frozen=True)
-class SampleView:
-    """One answer as shown; texts may be clipped."""
-
-    anchor: str
-    id: str
-    repeat: int
-    state: str
-    failure: str | None
-    value: float | None
-    prompt: str
-    image: str | None  # the file that the prompt shows
-    completion: str
-    answer: str | None
-    program: str | None  # as it was run, where that is not the answer itself
-    target: str | None
-    together: bool  # its tests ran in the program's process
-    detail: str | None
-    error: str | None
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    cut_tokens: int
-
-    @property
-    def characters(self) -> int:
-        """How much room the sample takes in the page."""
-        texts = (
-            *(self.prompt, self.completion, self.answer, self.program),
-            *(self.target, self.detail, self.error),
-        )
-        return sum(len(text) for text in texts if text) + 500
 
 
 @dataclass
@@ -101,7 +70,7 @@ class PairView:
     sensitive: bool
     total: int
     repeats: int
-    samples: list[SampleView] = field(default_factory=list)
+    samples: list[SampleView]  # that the page holds
 
     @property
     def hardware(self) -> str:
@@ -173,12 +142,12 @@ class GroupView:
     """The results on a dataset by one protocol, from best to worst, and their figures, by name."""
 
     slug: str
+    anchor: str  # the place of its dataset in the page
     title: str
     protocol: Protocol
     pairs: list[PairView]
     metric: str
-    figures: dict[str, str] = field(default_factory=dict)
-    captions: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, figures.Figure] = field(default_factory=dict)
 
     @property
     def runs_programs(self) -> bool:
@@ -255,8 +224,13 @@ class View:
     selected: int
     models: dict[str, str]
     couples: list[couples.CoupleView]
+    standings: standings_view.StandingsView | None
+    overview: OverviewView | None
+    changes: changes.ChangesView | None
+    by_model: list[ModelView]
     noise: NoiseView | None
     performance: PerformanceView | None
+    time_limits: list[DatasetTimes]
     forecasts: list[forecasts.StartView]
 
     @property
@@ -270,38 +244,67 @@ class View:
         return sum(pair.total for pair in self.pairs)
 
 
-def build(run: Run, folder: Path, summary: Path) -> View:
+def build(
+    run: Run,
+    folder: Path,
+    summary: Path,
+    keep: Keep = lambda *_: None,
+    before: Path | None = None,
+) -> View:
     """Put the report's content together, figures apart.
+
+    Args:
+        run: the resolved run.
+        folder: the working directory.
+        summary: of this run.
+        keep: is given every answer of every pair.
+        before: the summary that the last report showed.
 
     Raises:
         StorageError: a file of the summary or of a pair is missing or broken.
     """
     speeds = {(row["model"], row["dataset"]): row for row in _table(summary / "performance.csv")}
     rows = {(row["model"], row["dataset"]): row for row in _table(summary / "leaderboard.csv")}
-    pairs = []
-    for pair in run.pairs:
-        name = (pair.model, pair.dataset)
-        if name not in rows:
-            continue
-        if rows[name]["key"] != pair.key:
+    finished = [pair for pair in run.pairs if (pair.model, pair.dataset) in rows]
+    for pair in finished:
+        if (key := rows[pair.model, pair.dataset]["key"]) != pair.key:
             raise StorageError(
                 str(summary / "leaderboard.csv"),
-                f"key {rows[name]['key']} of {pair.model}/{pair.dataset}",
+                f"key {key} of {pair.model}/{pair.dataset}",
                 pair.key,
                 "Make the summary of this run first.",
             )
-        pairs.append(_pair(run, PairFiles(folder, pair), rows[name], speeds[name]))
-    _add_samples(pairs, folder)
+    made: dict[Pair, PairView] = {}
+    left = PAGE_CHARACTERS
+    # The smallest first: what they leave of their share is room for the others.
+    for pair in sorted(finished, key=lambda pair: _total(rows[pair.model, pair.dataset])):
+        page = PageSamples(max(0, left) // (len(finished) - len(made)))
+        name = (pair.model, pair.dataset)
+        made[pair] = _pair(run, PairFiles(folder, pair), rows[name], speeds[name], page, keep)
+        left -= sum(sample.characters for sample in made[pair].samples)
+    pairs = [made[pair] for pair in finished]
     datasets = list(_datasets(run, pairs))
     failures = read_json(summary / "failures.json")
     titles = {slug: str(entry["title"]) for slug, entry in run.models.items()}
+    groups = [group for dataset in datasets for group in dataset.groups]
+    models = {row["model"]: row for row in _table(summary / "models.csv")}
+    provenance = read_json(summary / "provenance.json")
+    ranked = standings_view.view(
+        list(_table(summary / "standings.csv")),
+        _table(summary / "differences.csv"),
+        titles,
+        {(g.pairs[0].pair.dataset, g.protocol.id): (g.title, g.anchor) for g in groups},
+        run.settings.get(BASELINE_MODEL),
+        {one["name"]: one["title"] for one in run.categories},
+        {(pair.pair.model, pair.pair.dataset) for pair in pairs if pair.unsafe},
+    )
     return View(
         title=_title(run, pairs),
         datasets=datasets,
         pairs=[pair for dataset in datasets for pair in dataset.pairs],
         failures=failures,
         notices=list(_notices(run, pairs)),
-        provenance=read_json(summary / "provenance.json"),
+        provenance=provenance,
         left_out=list(run.left_out),
         selected=len(run.pairs),
         models=titles,
@@ -312,13 +315,28 @@ def build(run: Run, folder: Path, summary: Path) -> View:
             speeds,
             {(pair.pair.model, pair.pair.dataset): pair.meta for pair in pairs},
         ),
+        standings=ranked,
+        overview=(
+            overview(groups, titles, models, ranked, failures, provenance) if groups else None
+        ),
+        changes=changes.changes(
+            summary,
+            before,
+            [((pair.pair.model, pair.pair.dataset), pair.title, pair.anchor) for pair in pairs],
+        ),
+        by_model=by_model(groups, titles, models),
         noise=noise(run, folder, [(pair.pair, pair.title) for pair in pairs]),
         performance=performance(
             run,
             folder,
-            list(_table(summary / "models.csv")),
+            list(models.values()),
             [(pair.pair, pair.title, pair.anchor) for pair in pairs],
             speeds,
+        ),
+        time_limits=time_limits(
+            run,
+            folder,
+            [(pair.pair, pair.model_title, pair.anchor) for pair in pairs if pair.isolation],
         ),
         forecasts=forecasts.starts(run, folder, [(pair.pair, pair.meta) for pair in pairs]),
     )
@@ -337,7 +355,7 @@ def _table(path: Path) -> Iterator[dict[str, Any]]:
 
 def _cell(name: str, cell: str) -> Any:
     texts = ("model", "dataset", "metric", "sandbox", "key", "device", "gpu", "protocol")
-    if name in texts or name in couples.TEXTS:
+    if name in texts or name in couples.TEXTS or name in standings.TEXTS:
         return cell or None
     if not cell:
         return None
@@ -352,23 +370,37 @@ def _title(run: Run, pairs: Sequence[PairView]) -> str:
     return f"{several(len(models), 'model')} on {several(len(datasets), 'dataset')}"
 
 
-def _pair(run: Run, files: PairFiles, row: dict[str, Any], speed: dict[str, Any]) -> PairView:
+def _total(row: Mapping[str, Any]) -> int:
+    return sum(row[state] for state in STATES)
+
+
+def _pair(
+    run: Run,
+    files: PairFiles,
+    row: dict[str, Any],
+    speed: dict[str, Any],
+    page: PageSamples,
+    keep: Keep,
+) -> PairView:
     pair = files.pair
+    anchor = f"pair-{pair.model}-{pair.dataset}"
     dataset = run.datasets[pair.dataset]
     metrics, meta = files.metrics(), files.meta()
     failures: Counter[str] = Counter()
     repeats: set[int] = set()
     total = 0
-    for _, score in files.answers():
+    for sample in samples(files, anchor):
         total += 1
-        repeats.add(score["repeat"])
-        if (name := failure_class(score)) is not None:
-            failures[name] += 1
+        repeats.add(sample.repeat)
+        if sample.failure is not None:
+            failures[sample.failure] += 1
+        page.offer(sample)
+        keep(pair, sample)
     isolation = Isolation.of(metrics, total)
     its_protocol = protocol(run, pair)
     return PairView(
         pair=pair,
-        anchor=f"pair-{pair.model}-{pair.dataset}",
+        anchor=anchor,
         model_title=str(run.models[pair.model]["title"]),
         dataset_title=str(dataset["title"]),
         row=row,
@@ -384,6 +416,7 @@ def _pair(run: Run, files: PairFiles, row: dict[str, Any], speed: dict[str, Any]
         sensitive=bool(dataset["sensitive"]),
         total=total,
         repeats=len(repeats),
+        samples=page.chosen(),
     )
 
 
@@ -402,9 +435,12 @@ def _facts(
     gpu = meta.get("gpu")
     yield "model", _source(model)
     yield "model commit", meta.get("model_commit") or MISSING
+    if made := meta.get("weights_id"):
+        yield "weights made here", made
     if says := _server(meta):
         yield "the server says", says
-    yield "quantization", model["quantization"] or "as in the checkpoint"
+    weights = "unknown: the server does not tell" if model["endpoint"] else "as in the checkpoint"
+    yield "quantization", model["quantization"] or weights
     yield "dtype", model["dtype"]
     if mode := determinism.mode(model, meta.get("device")):
         yield "deterministic", mode
@@ -431,6 +467,8 @@ def _facts(
         yield from isolation.facts()
     yield "prompt tokens", count(speed["prompt_tokens"])
     yield "output tokens", count(speed["completion_tokens"])
+    if speed["hidden_tokens"]:
+        yield "of them thoughts that the server did not show", count(speed["hidden_tokens"])
     yield "output tokens per second", amount(speed["output_tokens_per_s"])
     yield "latency, median", seconds(speed["latency_p50_s"])
     yield "latency, 95th percentile", seconds(speed["latency_p95_s"])
@@ -513,6 +551,7 @@ def _datasets(run: Run, pairs: Sequence[PairView]) -> Iterator[DatasetView]:
             groups.append(
                 GroupView(
                     slug=f"{slug}_{name}" if several else slug,
+                    anchor=f"dataset-{slug}",
                     title=f"{title}: {way.title}" if several else title,
                     protocol=way,
                     pairs=members,
@@ -622,69 +661,3 @@ def _notices(run: Run, pairs: Sequence[PairView]) -> Iterator[Notice]:
     gpus = {(pair.meta.get("gpu") or {}).get("name") for pair in pairs}
     if len(gpus) > 1:
         yield Notice("The models ran on different hardware: do not compare their speeds.", [])
-
-
-def _add_samples(pairs: Sequence[PairView], folder: Path) -> None:
-    """Give each pair its samples, as many as fit: pairs that need less leave room to the others."""
-    left = PAGE_CHARACTERS
-    for done, pair in enumerate(sorted(pairs, key=lambda pair: pair.total)):
-        room = left // (len(pairs) - done)
-        used = 0
-        for sample in _samples(pair, folder):
-            if pair.samples and used + sample.characters > room:
-                break
-            used += sample.characters
-            pair.samples.append(sample)
-        left -= used
-
-
-def _samples(pair: PairView, folder: Path) -> Iterator[SampleView]:
-    files = PairFiles(folder, pair.pair)
-    prompts = files.prompts()
-    for number, (prediction, score) in enumerate(files.answers(), start=1):
-        prompt = prompts.get((prediction["id"], prediction["repeat"]))
-        yield _sample(f"{pair.anchor}-{number}", prediction, score, prompt)
-
-
-def _sample(anchor: str, prediction: Prediction, score: Score, prompt: Prompt | None) -> SampleView:
-    return SampleView(
-        anchor=anchor,
-        id=clip(line(prediction["id"]), 120),
-        repeat=prediction["repeat"],
-        state=score["state"],
-        failure=failure_class(score),
-        value=score["value"],
-        prompt=clip(prompt["text"] if prompt else "", FIELD_CHARACTERS),
-        image=prompt.get("image") if prompt else None,
-        completion=clip(prediction["completion"], FIELD_CHARACTERS),
-        answer=_text(score["answer"]),
-        program=_text(score["detail"].get("program")),
-        target=_text(score["target"]),
-        together=judged_together(score),
-        detail=_detail(score["detail"]),
-        error=_text(prediction.get("error")),
-        finish_reason=prediction["finish_reason"],
-        prompt_tokens=prediction["prompt_tokens"],
-        completion_tokens=prediction["completion_tokens"],
-        cut_tokens=prediction["cut_tokens"],
-    )
-
-
-def _text(value: Any) -> str | None:
-    """Return a value as text, clipped; a mapping of one text stands for that text."""
-    if isinstance(value, Mapping) and len(value) == 1:
-        value = next(iter(value.values()))
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
-    return clip(text, FIELD_CHARACTERS)
-
-
-def _detail(detail: Mapping[str, Any]) -> str | None:
-    """Return what the judge says, one fact a paragraph; class, program and place are shown elsewhere."""
-    facts = (
-        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in detail.items()
-        if name not in ("class", "program", "judged") and value is not None
-    )
-    return clip("\n".join(facts), FIELD_CHARACTERS) or None

@@ -88,6 +88,7 @@ class Judgement:
         detail: reasons for people, the same in every run: no durations, addresses or paths.
         seconds: how long judging took; None where nothing was run.
         limit_s: the time limit of it, seconds.
+        slowest_s: how long the slowest took of what that limit is of: a whole program, or each of its tests.
     """
 
     value: float | None
@@ -95,6 +96,7 @@ class Judgement:
     detail: dict[str, Any]
     seconds: float | None = None
     limit_s: float | None = None
+    slowest_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -42,4 +42,11 @@ def mean_over_samples(scores: Sequence[Score], detail: str | None = None) -> Met
         if score["value"] is not None:
             value = score["value"] if detail is None else score["detail"][detail]
             values.setdefault(score["id"], []).append(float(value))
-    return mean_metric(list(map(fmean, values.values())), sum(map(len, values.values())))
+    trials = sum(map(len, values.values()))
+    return mean_metric(list(map(fmean, values.values())), trials, clusters_of(scores, values))
+
+
+def clusters_of(scores: Iterable[Score], samples: Iterable[str]) -> list[str] | None:
+    """Return what each of some samples shares with others; None where the dataset names nothing."""
+    clusters = {score["id"]: score["cluster"] for score in scores if "cluster" in score}
+    return [clusters[sample] for sample in samples] if clusters else None

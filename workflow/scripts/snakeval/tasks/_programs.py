@@ -13,6 +13,7 @@ from snakeval.records import Metric, Sample, Score
 from snakeval.sandbox import UNSAFE, Limits, Outcome, Program, Sandbox, TimeLimit
 from snakeval.statistics import attempts_counts, mean_metric, pass_at_k
 from snakeval.tasks import Attempt, Judged, Judgement, Task, text_field, wrong_field
+from snakeval.tasks._answers import clusters_of
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,11 @@ class ProgramTask(Task):
                 judged.setdefault(score["id"], []).append(score["state"] == "correct")
         metrics = {}
         for k in attempts_counts(repeats):
-            problems = [answers for answers in judged.values() if len(answers) >= k]
+            problems = {name: its for name, its in judged.items() if len(its) >= k}
             metrics[f"pass@{k}"] = mean_metric(
-                [pass_at_k(len(answers), sum(answers), k) for answers in problems],
-                sum(map(len, problems)),
+                [pass_at_k(len(its), sum(its), k) for its in problems.values()],
+                sum(map(len, problems.values())),
+                clusters_of(scores, problems),
             )
         return metrics
 
@@ -119,7 +121,8 @@ class ProgramTask(Task):
         if outcome.guarantee == "together":
             detail["judged"] = "together"
         value = None if outcome.verdict == "judge_failed" else float(outcome.verdict == "passed")
-        return Judgement(value, found.answer, detail, outcome.seconds, outcome.limit_s)
+        times = outcome.seconds, outcome.limit_s, outcome.slowest_s
+        return Judgement(value, found.answer, detail, *times)
 
     def _with_blame(
         self,

@@ -89,7 +89,11 @@ def header(pair: Finished) -> dict[str, Any]:
             "config": _generation(pair),
         },
         "results": _results(pair),
-        "stats": {"started_at": began, "completed_at": "", "model_usage": {_model(pair): usage}},
+        "stats": {
+            "started_at": began,
+            "completed_at": "",
+            "model_usage": {_model(pair): usage} if usage else {},
+        },
     }
 
 
@@ -126,7 +130,7 @@ def sample(pair: Finished, answer: Answered) -> dict[str, Any]:
             "cut_tokens": prediction["cut_tokens"],
             "logprobs": prediction.get("logprobs"),
         },
-        "model_usage": {_model(pair): usage},
+        "model_usage": {_model(pair): usage} if usage else {},
         "total_time": answer.timing["latency_s"] if answer.timing else None,
         "error": error and {"message": error, "traceback": "", "traceback_ansi": ""},
     }
@@ -208,7 +212,9 @@ def _scorer(pair: Finished) -> str:
     return str(pair.metrics["scorer"]["task"])
 
 
-def _usage(prompt: int, completion: int) -> dict[str, int]:
+def _usage(prompt: int | None, completion: int) -> dict[str, int] | None:
+    if prompt is None:  # the format knows no number that is not known
+        return None
     return {
         "input_tokens": prompt,
         "output_tokens": completion,
