@@ -157,6 +157,13 @@ def test_the_contents_fold_and_lead_on(page: Any) -> None:
     assert contents.get_attribute("open") is None
 
 
+def test_on_paper_the_contents_do_not_lie_over_the_answer(page: Any) -> None:
+    assert page.locator(".contents").is_visible()
+    page.emulate_media(media="print")  # which unfolds what is folded
+    assert page.locator(".contents").is_hidden()
+    assert page.locator("#overview p").first.is_visible()
+
+
 @pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
 def test_samples_can_be_read_without_a_script(page: Any) -> None:
     page.locator(f"{PAIR} .samples > summary").click()

@@ -653,7 +653,10 @@ class TestSelection:
 
     def test_selected_categories_hold_their_own_datasets_of_the_run(self, project: Project) -> None:
         project.files["datasets"]["extra"] = DATASET
-        project.files["categories"]["tiny"] |= {"title": "Tiny ones", "optional_datasets": ["extra"]}
+        project.files["categories"]["tiny"] |= {
+            "title": "Tiny ones",
+            "optional_datasets": ["extra"],
+        }
 
         def found(**given: Any) -> list[tuple[str, str, list[str]]]:
             run = project.load(**given)

@@ -131,6 +131,7 @@ def test_states_counts_and_bounds() -> None:
     names = {"id", "repeat", "seconds", "limit_s", "slowest_s"}
     assert [set(row) for row in scored.timings] == [names] * len(STATES)
     assert scored.timings[8]["seconds"] is None
+    assert scored.timings[0]["slowest_s"] == scored.timings[0]["seconds"] > 0
 
 
 def test_a_failed_judge_is_no_wrong_answer() -> None:

@@ -250,6 +250,13 @@ def test_verdicts(code: str, kind: str) -> None:
     assert "judged" not in found.detail
 
 
+def test_the_slowest_case_is_timed_beside_all_together() -> None:
+    found = judged(read(contest()), fenced(HALVE))
+    assert found.seconds is not None
+    assert found.slowest_s is not None
+    assert 0 < found.slowest_s < found.seconds
+
+
 def test_the_first_wrong_case_is_told() -> None:
     found = judged(read(contest()), fenced("print(1.5 + 0 * int(input()))\n"))
     assert found.detail["message"] == "test 2 of 2: line 1 is '1.5', expected '2'"

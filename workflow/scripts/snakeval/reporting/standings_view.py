@@ -17,8 +17,9 @@ from snakeval.reporting.standings import DATASET
 from snakeval.statistics import ALPHA
 
 PAIRS_SHOWN = 45  # of one table: all of ten models; differences.csv holds the others
-NAMES_SHOWN = 5  # of models that may be first, and of datasets in a title
+NAMES_SHOWN = 3  # of models that may be first, and of datasets in a title
 AVERAGES_SHOWN = 4  # besides those of categories
+ROWS_SHOWN = 30  # of averages that all stand open
 UNSAFE = "no isolation"
 
 
@@ -127,7 +128,8 @@ class Table:
         if tied:
             gaps = sorted(map(abs, tied))
             ends = dict.fromkeys((width(gaps[0]), width(gaps[-1])))
-            text += f"; the gaps between the tied are {' to '.join(ends)}"
+            pairs = "pair differs" if len(gaps) == 1 else "pairs differ"
+            text += f"; the tied {pairs} by {' to '.join(ends)}"
         return text
 
     @property
@@ -170,6 +172,11 @@ class StandingsView:
     otherwise: str | None
     baseline: str | None
     against: list[tuple[Table, Difference]]
+
+    @property
+    def many_averages(self) -> bool:
+        """Whether the averages but the first are folded."""
+        return sum(len(table.ranked) for table in self.averages) > ROWS_SHOWN
 
     @property
     def many_against(self) -> bool:
@@ -256,14 +263,16 @@ def _otherwise(averages: Sequence[Table], datasets: Sequence[Table]) -> str | No
     titles = [table.title for table in datasets if table.other_measure]
     if not titles:
         return None
+    *most, last = titles
+    places = f"{', '.join(most)} and {last}" if most else last
     text = (
-        f"No mean over samples is the metric of {', '.join(titles)}: there, models are compared, and "
+        f"On {places} the metric is no mean over samples: there, models are compared, and "
         "ranked, by the mean value of an answer"
     )
     if any(title in titles for table in averages for title in table.datasets):
         text += (
-            "; in averages, two models count there as independent, so that intervals of their "
-            "differences are too wide, and ties too many"
+            "; in averages, the metric counts, and two models as independent there, so that intervals of "
+            "their differences are too wide"
         )
     return f"{text}."
 
