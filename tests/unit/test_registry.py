@@ -16,6 +16,7 @@ from snakeval import registry, tasks
 from snakeval.errors import ConfigError, SnakevalError, StorageError
 from snakeval.records import fingerprint
 from snakeval.registry import Pair, Run, schema, spec
+from snakeval.reporting.summary import command
 
 REPOSITORY = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -674,6 +675,29 @@ class TestSelection:
         ]
         assert found(**both, exclude_datasets="puzzles")[1] == ("coding", "coding", ["problems"])
         assert found() == []
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {},
+            {"categories": "coding,tiny"},
+            {"categories": "coding,tiny", "datasets": "puzzles"},
+            {"categories": "tiny", "models": "large"},
+            {"categories": "coding,tiny", "optional_datasets": True},
+            {"categories": "coding,tiny", "exclude_models": "base", "exclude_datasets": "problems"},
+            {"models": "large"},
+        ],
+    )
+    def test_the_command_of_the_report_selects_the_same(
+        self, project: Project, given: dict[str, Any]
+    ) -> None:
+        project.files["datasets"]["extra"] = DATASET
+        project.files["categories"]["tiny"]["optional_datasets"] = ["extra"]
+        run = project.load(**given)
+        said = command(run).partition("--config ")[2].split()
+        again = project.load(**dict(argument.split("=", 1) for argument in said))
+        assert names(again) == names(run)
+        assert again.settings == run.settings
 
     def test_given_models_replace_shipped_categories_and_models(self, project: Project) -> None:
         project.files["config"] = {"run": {"categories": ["coding"], "models": ["small"]}}

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from reported_run import make_run, pages
+from reported_run import DATASETS, make_run, pages, set_sandbox
 from snakeval.records import read_json, read_jsonl, write_json, write_jsonl
 from snakeval.registry import Run
+from snakeval.reporting import standings_view, summarize
 from snakeval.reporting.paired import NO_MEAN
-from snakeval.reporting.standings import PROPAGATED, Result, result, standings
+from snakeval.reporting.standings import PROPAGATED, Result, Standings, result, standings
+from snakeval.reporting.standings_view import Difference, Table
+from snakeval.reporting.view import build
 from snakeval.statistics import holm, mcnemar, wilson
 
 
@@ -206,16 +211,191 @@ def test_repeats_are_averaged_and_the_primary_metric_is_compared() -> None:
 
 
 def test_what_is_no_mean_over_samples_is_said_to_be_compared_otherwise(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert not any("no mean over samples" in text for text in pages(tmp_path, run))
+    for pair in run.pairs:
+        if pair.dataset == "humaneval":
+            path = tmp_path / pair.score_folder() / "metrics.json"
+            metrics = read_json(path)
+            metrics["metrics"]["pass@1"]["value"] -= 0.05
+            write_json(path, metrics)
+    html, markdown = pages(tmp_path, run)
+    compared = {row["datasets"]: row["metric"] for row in table(tmp_path, "differences")}
+    assert compared["humaneval"] == NO_MEAN != compared["coding_sample"]
+    for text in (html, markdown):
+        assert (
+            "On HumanEval the metric is no mean over samples: there, models are compared, and ranked, by the "
+            "mean value of an answer; in averages, the metric counts, and two models as independent there"
+        ) in text.split("What each dataset can tell")[0]
+
+
+def test_without_an_average_nothing_is_said_of_one(tmp_path: Path) -> None:
     run = make_run(tmp_path, ["medium", "large"], ["humaneval"])
     for pair in run.pairs:
         path = tmp_path / pair.score_folder() / "metrics.json"
         metrics = read_json(path)
         metrics["metrics"]["pass@1"]["value"] -= 0.05
         write_json(path, metrics)
-    html, _ = pages(tmp_path, run)
-    (found,) = table(tmp_path, "differences")
-    assert found["metric"] == NO_MEAN
-    assert "ranked, by the mean value of an answer" in html
+    for text in pages(tmp_path, run):
+        assert "ranked, by the mean value of an answer." in text
+
+
+def test_what_the_samples_can_show_stands_beside_the_gaps(tmp_path: Path) -> None:
+    run = make_run(tmp_path, datasets=["humaneval"])
+    html, markdown = pages(tmp_path, run)
+    (tied,) = [row for row in table(tmp_path, "differences") if row["verdict"] == "tied"]
+    smallest, gap = (100 * abs(float(tied[name])) for name in ("smallest_detectable", "difference"))
+    said = f"differences of about {smallest:.1f} points or more; the tied pair differs by {gap:.1f}"
+    assert f">{said}</td>" in html
+    assert f"| {said} |" in markdown
+    assert "under-powered" not in html + markdown
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "no difference: they are too few"),
+        ([("tied", 0.02, None)], "no difference: they are too few"),
+        ([("better", 0.5, 0.2)], "differences of about 20.0 points or more"),
+        (
+            [("tied", -0.031, 0.05), ("tied", 0.006, 0.046), ("worse", -0.4, 0.3)],
+            "differences of about 4.8 points or more; the tied pairs differ by 0.6 to 3.1",
+        ),
+    ],
+)
+def test_power_is_that_of_the_tied_pairs(
+    rows: list[tuple[str, float, float | None]], said: str
+) -> None:
+    pairs = [
+        Difference("a", "b", {"verdict": v, "difference": d, "smallest_detectable": s})
+        for v, d, s in rows
+    ]
+    assert Table("one", None, ["one"], [], pairs, [], frozenset()).power == said
+
+
+def categories(*its: tuple[str, list[str]]) -> tuple[dict[str, Any], ...]:
+    return tuple({"name": name, "title": name.title(), "datasets": own} for name, own in its)
+
+
+def averages(found: Standings) -> dict[tuple[str, str | None], list[str]]:
+    result: dict[tuple[str, str | None], list[str]] = {}
+    for line in found.standings:
+        if line["scope"] == "average":
+            place = line["datasets"], line["categories"]
+            result.setdefault(place, []).append(line["model"])
+    return result
+
+
+def test_each_of_several_categories_has_an_average_over_the_models_that_answered_it() -> None:
+    results = [
+        *(row("a", name, "p", RIGHT) for name in ("one", "two", "three", "four")),
+        *(row("b", name, "p", HALF) for name in ("one", "two", "three", "four")),
+        *(row("c", name, "p", HALF) for name in ("three", "four")),
+        *(row("d", name, "p", HALF) for name in ("two", "three")),
+        *(row("e", name, "q", HALF) for name in ("three", "four")),  # asked in another way
+    ]
+    code, words = ("code", ["one", "two"]), ("words", ["three", "four"])
+    overall = ("one two three four", None)
+    plain = {overall: ["a", "b"], ("two three", None): ["a", "b", "d"]}
+    assert averages(standings(results)) == plain | {("three four", None): ["a", "b", "c"]}
+    assert averages(standings(results, categories=categories(code))) == averages(standings(results))
+    found = averages(standings(results, categories=categories(code, words)))
+    assert found == {
+        **{overall: ["a", "b"], ("one two", "code"): ["a", "b"]},
+        **{("three four", "words"): ["a", "b", "c"], ("two three", None): ["a", "b", "d"]},
+    }
+    assert list(found)[:3] == [overall, ("one two", "code"), ("three four", "words")]
+    same = averages(standings(results, categories=categories(code, ("more", code[1]))))
+    assert same["one two", "code more"] == ["a", "b"]
+    lacking = ("lacking", ["one", "two", "five"])  # of which no model answered all
+    assert averages(standings(results, categories=categories(lacking, words))).keys() == {
+        *plain,
+        ("three four", "words"),
+    }
+
+
+def test_averages_of_categories_carry_their_titles(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    own = categories(("<code>", ["humaneval", "coding_sample"]), ("rest", ["humaneval"]))
+    html, markdown = pages(tmp_path, replace(run, categories=own))
+    assert "Average over 2 datasets of &lt;Code&gt;" in html
+    assert r"### Average over 2 datasets of \<Code\>" in markdown
+    assert "On average over 2 datasets of &lt;Code&gt;, Medium Coder 7B" in html
+
+
+def test_the_answer_names_the_first_of_each_further_category(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DATASETS, "third", ("Third", 50))
+    run = make_run(tmp_path, datasets=["humaneval", "coding_sample", "third"])
+    own = categories(
+        ("code", ["humaneval", "coding_sample"]), ("words", ["coding_sample", "third"])
+    )
+    _, markdown = pages(tmp_path, replace(run, categories=own))
+    answer = markdown.split("## Standings")[0]
+    assert "On average over 3 datasets, Medium Coder" in answer
+    assert "First, or tied for it, by category: Code: " in answer
+    assert "; Words: " in answer
+
+
+def test_what_was_made_without_isolation_is_marked_in_each_table(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.settings["baseline_model"] = "medium"
+    mark = '<span class="pill unsafe"><span aria-hidden="true">⚠</span> no isolation</span>'
+
+    def part(text: str, start: str, end: str) -> str:
+        return text[text.index(start) :].split(end)[0]
+
+    html, markdown = pages(tmp_path, run)
+    assert mark not in part(html, '<section id="standings"', "</section>")
+    open_ = {"level": "none", "layers": [], "judged_together": 0}
+    set_sandbox(tmp_path, run.pair("large", "humaneval"), open_)
+    html, markdown = pages(tmp_path, run)
+    section = part(html, '<section id="standings"', "</section>")
+    title = "Large Coder 30B-A3B Instruct (AWQ)"
+    # The average, its two pairs, the two pairs of HumanEval, and both results against the baseline.
+    assert section.count(f"{title} {mark}") == section.count(mark) == 7
+    section = part(markdown, "## Standings", "## HumanEval")
+    first = "Medium Coder 7B Instruct (AWQ)"
+    assert f"| {title} ⚠ no isolation | 1–2 | 66.7 % |" in section
+    assert f"| HumanEval | {first}, {title} (no isolation) |" in section
+    assert f"| Advanced coding sample | {first}, {title} |" in section
+    assert f"| HumanEval | {title} ⚠ no isolation | −6.1 |" in section
+    assert f"| Advanced coding sample | {title} | −10.2 |" in section
+    assert f"It may be tied with {title} (no isolation)." in markdown
+
+
+def test_the_overview_says_the_numbers_of_the_standings(tmp_path: Path) -> None:
+    """It has no arithmetic of its own: were standings.csv another, so were the answer and its pictures."""
+    run = make_run(tmp_path)
+    summarize(run, tmp_path, tmp_path / "summary", [])
+    path = tmp_path / "summary/standings.csv"
+    rows = table(tmp_path, "standings")
+    for line in rows:
+        if line["scope"] == "average":
+            line |= {"value": "0.6125", "ci_low": "0.3375", "ci_high": "0.9125", "n": "4321"}
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    overview = build(run, tmp_path, tmp_path / "summary").overview
+    assert overview is not None
+    assert "61.3 % (95 % interval 33.8 to 91.2 %, n = 4,321)" in overview.answer[0]
+    figures = overview.figures
+    for name in ("speed", "memory"):
+        drawn = re.findall(r'"value":([.\d]+),"low":([.\d]+),"high":([.\d]+)', figures[name].json)
+        assert set(drawn) == {("0.6125", "0.3375", "0.9125")}
+
+
+def test_many_comparisons_with_a_baseline_are_counted_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    run.settings["baseline_model"] = "medium"
+    monkeypatch.setattr(standings_view, "PAIRS_SHOWN", 3)
+    html, markdown = pages(tmp_path, run)
+    assert "| HumanEval | 0 | 1 | 1 |" in markdown
+    assert "All 6 comparisons with Medium Coder" in html
 
 
 def test_titles_are_escaped(tmp_path: Path) -> None:

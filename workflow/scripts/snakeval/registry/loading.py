@@ -108,7 +108,8 @@ class _Loader:
             for name, own in selector.categories().items()
         )
         notes = (*self._names.notes, *notes)
-        return replace(run, bases=bases, categories=categories, notes=notes)
+        said = selector.selection()
+        return replace(run, bases=bases, categories=categories, selection=said, notes=notes)
 
     def _bases(
         self, needed: Mapping[str, dict[str, Any]], models: Mapping[str, dict[str, Any]]

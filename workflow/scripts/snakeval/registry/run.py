@@ -96,7 +96,7 @@ class Run:
 
     `judges` holds the entry of the model that judges conversations, if one does, `bases` those of further
     models that quantized ones are made from here, `categories` name, title and datasets of those that
-    were selected. Besides the registry's
+    were selected, `selection` what was said to select the pairs. Besides the registry's
     own keys an entry holds `source_id` (names the fetched files), `identity`
     (content and revisions of what it is made from) and, of a dataset, `oracle_id` (names its check), of a
     model `deterministic`, true where the run is.
@@ -111,6 +111,7 @@ class Run:
     judges: dict[str, dict[str, Any]] = field(default_factory=dict)
     bases: dict[str, dict[str, Any]] = field(default_factory=dict)
     categories: tuple[dict[str, Any], ...] = field(default=())
+    selection: dict[str, list[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def entry(self, model: str) -> dict[str, Any]:
@@ -215,6 +216,7 @@ class Run:
             "judges": self.judges,
             "bases": self.bases,
             "categories": list(self.categories),
+            "selection": self.selection,
             "pairs": [list(astuple(pair)) for pair in self.pairs],
             "settings": self.settings,
             "left_out": list(self.left_out),
@@ -251,6 +253,7 @@ def read_run(path: Path) -> Run:
             judges=record["judges"],
             bases=record["bases"],
             categories=tuple(record["categories"]),
+            selection=record["selection"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(

@@ -157,6 +157,20 @@ class Selector:
             for name, category in self._chosen().items()
         }
 
+    def selection(self) -> dict[str, list[str]]:
+        """Return what one layer alone would have to say to select the same; what it need not say is left out."""
+        categories = list(self._chosen())
+        given = self._top("datasets", self._layers[self._deciding :])
+        said = {
+            "categories": categories,
+            "models": self._top("models", self._layers[self._deciding : self._deciding + 1]),
+            "datasets": given if categories else self._top("datasets", self._layers),
+            **{
+                name: self._top(name, self._layers) for name in NAMES if name.startswith("exclude_")
+            },
+        }
+        return {name: names for name, names in said.items() if names}
+
     @property
     def _deciding(self) -> int:
         """The number of the highest layer that names categories or models; one too many without one."""

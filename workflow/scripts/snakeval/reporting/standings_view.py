@@ -17,7 +17,7 @@ from snakeval.reporting.standings import DATASET
 from snakeval.statistics import ALPHA
 
 PAIRS_SHOWN = 45  # of one table: all of ten models; differences.csv holds the others
-NAMES_SHOWN = 3  # of models that may be first, and of datasets in a title
+NAMES_SHOWN = 3  # of models that may be first
 AVERAGES_SHOWN = 4  # besides those of categories
 ROWS_SHOWN = 30  # of averages that all stand open
 UNSAFE = "no isolation"

@@ -211,7 +211,10 @@ def _began(session: str) -> str:
 
 
 def command(run: Run) -> str:
-    """Return the command line that makes the same run."""
+    """Return the command line that makes the same run.
+
+    It names models and datasets where all of them are paired, else it says what was said, such as two categories.
+    """
     names = (
         "limit",
         "repeats",
@@ -222,11 +225,18 @@ def command(run: Run) -> str:
         PRICE,
         BASELINE_MODEL,
     )
+    named = {"models": list(run.models), "datasets": list(run.datasets)}
+    whole = len(run.pairs) == len(run.models) * len(run.datasets)
     chosen = {
-        "models": ",".join(run.models),
-        "datasets": ",".join(run.datasets),
+        **{
+            name: ",".join(its)
+            for name, its in (named if whole else run.selection or named).items()
+        },
         **{name: run.settings.get(name) for name in names},
         "deterministic": "true" if run.settings.get("deterministic") else None,
+        "optional_datasets": "true"
+        if not whole and run.settings.get("optional_datasets")
+        else None,
     }
     given = " ".join(f"{name}={value}" for name, value in chosen.items() if value is not None)
     return f"snakemake --cores 1 --resources gpu=1 --config {given}"
