@@ -103,3 +103,12 @@ def test_the_library_makes_no_functions_of_texts_and_asks_for_nothing() -> None:
     assert "</script" not in script.lower()
     assert "<!--" not in script
     assert '"aria": false' in script or "aria:!1" in script or '"aria":false' in script
+
+
+def test_layers_share_what_they_show() -> None:
+    """Of hundreds of figures in a page, each would otherwise hold its numbers ten times."""
+    points = [point("one", 0.25, 10.0), point("other", 0.75, 12.5)]
+    spec = json.loads(against(points, SPEED, "accuracy", "on arithmetic", "n = 100").json)
+    assert json.dumps(spec).count('"cost_text": "12.5"') == 1
+    assert {"name"} == {key for layer in spec["layer"] for key in layer["data"]}
+    assert {layer["data"]["name"] for layer in spec["layer"]} == set(spec["datasets"])

@@ -132,7 +132,23 @@ def figure(
     spec = chart.to_dict(validate=False)
     for name in ("config", "$schema"):
         spec.pop(name, None)
-    return Figure(title, description, spec, note, wide)
+    rows: dict[str, Any] = {}
+    spec = _named(spec, rows)
+    return Figure(title, description, {**spec, "datasets": rows}, note, wide)
+
+
+def _named(part: Any, rows: dict[str, Any]) -> Any:
+    """Return a part of a specification with each table that its layers hold moved to `rows`, once."""
+    if isinstance(part, list):
+        return [_named(one, rows) for one in part]
+    if not isinstance(part, dict):
+        return part
+    named = {name: _named(one, rows) for name, one in part.items() if name != "data"}
+    if "data" in part:
+        name = fingerprint(part["data"]["values"])
+        rows[name] = part["data"]["values"]
+        named["data"] = {"name": name}
+    return named
 
 
 def shown(name: str, room: int = 48) -> str:
