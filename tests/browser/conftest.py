@@ -14,7 +14,8 @@ from snakeval.reporting import report, summarize
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 
 
-@pytest.fixture(scope="session")
+# Playwright's loop runs in this thread until its fixture ends: in what comes after, no test could run its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}")
