@@ -132,8 +132,8 @@ def environment(entry: Entry, device: str) -> dict[str, str]:
     return {"VLLM_BATCH_INVARIANT": "1", "TORCHINDUCTOR_DETERMINISTIC": "1"}
 
 
-def arguments(entry: Entry, device: str) -> dict[str, Any]:
-    """Return the engine arguments that come before the entry's own and its limits.
+def arguments(entry: Entry, device: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the engine arguments that replace those which the engine would be given.
 
     A prefix from the cache was computed beside other requests, or in other pieces. vLLM lets PyTorch's compiler time
     whether kernels are faster when they run side by side, which its deterministic mode forbids: they stay apart.
@@ -141,11 +141,12 @@ def arguments(entry: Entry, device: str) -> dict[str, Any]:
     if not entry.get("deterministic"):
         return {}
     if device == "cuda":
-        compilation = entry["engine_arguments"].get("compilation_config") or {}
+        compilation = given.get("compilation_config") or {}
         inductor = compilation.get("inductor_compile_config") or {}
         compiler = {"inductor_compile_config": inductor | NO_TIMING}
         fixed = {"enable_prefix_caching": False, "compilation_config": compilation | compiler}
-        return fixed | ({"max_num_seqs": _least(entry)} if _cuts(entry["sampling"]) else {})
+        few = {"max_num_seqs": min(given["max_num_seqs"], SAMPLED_TOGETHER)}
+        return fixed | (few if _cuts(entry["sampling"]) else {})
     return {
         "enable_prefix_caching": False,
         "enable_chunked_prefill": False,
@@ -157,11 +158,6 @@ def arguments(entry: Entry, device: str) -> dict[str, Any]:
 def _cuts(sampling: Mapping[str, Any]) -> bool:
     """Whether tokens would be sampled from the likeliest ones alone; a dataset may set the temperature."""
     return bool(sampling.get("top_p", 1) < 1 or sampling.get("top_k", 0) > 0)
-
-
-def _least(entry: Entry) -> int:
-    given = entry["engine_arguments"].get("max_num_seqs", entry["engine_limits"]["max_num_seqs"])
-    return min(int(given), SAMPLED_TOGETHER)
 
 
 def mode(entry: Entry, device: str | None) -> str | None:

@@ -190,7 +190,7 @@ def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
     else:
         arguments["gpu_memory_utilization"] = limits["gpu_memory_utilization"]
     arguments |= model["engine_arguments"]
-    arguments |= determinism.arguments(model, settings.device)
+    arguments |= determinism.arguments(model, settings.device, arguments)
     return arguments
 
 

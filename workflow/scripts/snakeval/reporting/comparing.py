@@ -15,7 +15,8 @@ from snakeval.records import write_json, write_text
 from snakeval.reporting import baselines
 from snakeval.reporting.baselines import PairName, Result, Summary
 from snakeval.reporting.formats import MISSING, p_value, percent, points, points_interval, width
-from snakeval.reporting.paired import NO_MEAN, SCORE, Name, decide, is_mean, paired
+from snakeval.reporting.paired import NO_MEAN, SCORE, Name, clusters_of, decide, is_mean, paired
+from snakeval.reporting.rendering import markdown
 from snakeval.reporting.text import line
 
 SIDES = ("after", "before")
@@ -47,8 +48,6 @@ def write(
         SnakevalError: there is no summary or no baseline, or it is this run's own summary.
         StorageError: a file is missing, broken or of another format, or `output` cannot be written.
     """
-    from snakeval.reporting.page import markdown  # which shows comparisons, too
-
     if not (current / baselines.SAMPLES).exists():
         raise SnakevalError(
             str(current),
@@ -133,8 +132,7 @@ def _row(name: PairName, after: Result | None, before: Result | None) -> dict[st
     means = is_mean(after.value, values[0]) and is_mean(before.value, values[1])
     metric = after.metric if means else NO_MEAN
     row |= {"metric": metric, "changed": sum(values[0][its] != values[1][its] for its in both)}
-    clusters = {its[0]: one for its in both if (one := after.answers[its].cluster) is not None}
-    return row | paired(values[0], values[1], both, SIDES, clusters)
+    return row | paired(values[0], values[1], both, SIDES, clusters_of(after.answers, both))
 
 
 def _parted(after: Result, before: Result) -> set[str]:

@@ -24,7 +24,16 @@ from snakeval.reporting.formats import (
     times,
     width,
 )
-from snakeval.reporting.paired import NO_MEAN, SCORE, Name, by_sample, decide, is_mean, paired
+from snakeval.reporting.paired import (
+    NO_MEAN,
+    SCORE,
+    Name,
+    by_sample,
+    clusters_of,
+    decide,
+    is_mean,
+    paired,
+)
 from snakeval.reporting.pairs import PairFiles, said
 from snakeval.statistics import bootstrapped_ratio
 
@@ -108,11 +117,10 @@ def _comparison(run: Run, folder: Path, first: Pair, second: Pair) -> dict[str, 
     if not both:
         return row | {"reason": "no answer of both was judged"}
     values = [{name: answer.value for name, answer in its.items()} for its in (a, b)]
-    clusters = {name[0]: cluster for name in both if (cluster := a[name].cluster) is not None}
     texts = [(a[name].text, b[name].text) for name in both]
     written = not any(None in couple for couple in texts)
     return row | {
-        **paired(values[0], values[1], both, clusters=clusters),
+        **paired(values[0], values[1], both, clusters=clusters_of(a, both)),
         "metric": _metric(files, values),
         "same_text": sum(text == other for text, other in texts) if written else None,
     }

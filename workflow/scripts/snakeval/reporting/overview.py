@@ -13,6 +13,7 @@ from snakeval.reporting.formats import (
     count,
     gibibytes,
     interval,
+    listed,
     percent,
     several,
 )
@@ -162,15 +163,14 @@ def _ahead(tables: Sequence[Table]) -> str:
         told.append(several(more, "other model"))
     parts = [f"Ahead of all others: {'; '.join(told)}."] if told else []
     if open_:
-        where = "each" if open_ == len(tables) else f"{open_} of {len(tables)}"
-        parts.append(f"On {where} of the datasets, the best are tied.")
-    return " ".join(parts).replace("On each of the datasets", "On each dataset")
+        some = f"{open_} of {len(tables)} of the datasets"
+        where = "each dataset" if open_ == len(tables) else some
+        parts.append(f"On {where}, the best are tied.")
+    return " ".join(parts)
 
 
 def _listed(names: Sequence[str], noun: str) -> str:
-    if len(names) > NAMED:
-        return several(len(names), noun)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return several(len(names), noun) if len(names) > NAMED else listed(names)
 
 
 def _facts(

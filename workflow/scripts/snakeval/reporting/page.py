@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from snakeval.records import write_text
-from snakeval.reporting import changes, figures, formats, text
+from snakeval.reporting import changes, figures, formats
 from snakeval.reporting.browser import browser
+from snakeval.reporting.rendering import TEMPLATES, markdown, page_environment
 from snakeval.reporting.view import GroupView, View, build
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from snakeval.registry import Run
-
-TEMPLATES = Path(__file__).parents[3] / "report"
-STATE_MARKS = {"correct": "✓", "wrong": "✗", "incomplete": "…", "unscored": "?"}
-FILTERS = (
-    *(formats.percent, formats.interval, formats.bounds, formats.count, formats.amount),
-    *(formats.seconds, formats.gibibytes, formats.joules, formats.words),
-    *(formats.points, formats.points_interval, formats.width, formats.p_value, formats.rank),
-)
 
 
 def write_report(run: Run, folder: Path, summary: Path, output: Path) -> None:
@@ -36,7 +26,7 @@ def write_report(run: Run, folder: Path, summary: Path, output: Path) -> None:
     with browser(output / "samples") as samples:
         view = build(run, folder, summary, samples.add, before)
         samples.close(_samples_html(view), view.pairs)
-    for group in (group for dataset in view.datasets for group in dataset.groups):
+    for group in view.groups:
         group.figures.update(_drawn(group))
     pictures = output / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
@@ -54,7 +44,7 @@ def _figures(view: View) -> Iterator[tuple[str, figures.Figure]]:
     """Yield all figures with the names of their files."""
     for name, figure in view.overview.figures.items() if view.overview else ():
         yield f"overview_{name}", figure
-    for group in (group for dataset in view.datasets for group in dataset.groups):
+    for group in view.groups:
         for name, figure in group.figures.items():
             yield f"{group.slug}_{name}", figure
 
@@ -88,15 +78,17 @@ def _html(view: View) -> str:
         for name in ("style.css", "filter.js", "sort.js", "contents.js")
     )
     scripts.append(figures.library())
-    environment = _environment(autoescape=True)
-    environment.filters["shown"] = _shown
-    return environment.get_template("index.html.j2").render(
-        view=view,
-        style=Markup(style),
-        scripts=[Markup(script) for script in scripts],
-        inline=lambda figure: Markup(figure.inline),
-        specification=lambda figure: Markup(figure.json),
-        policy=_policy(style, *scripts),
+    return (
+        page_environment()
+        .get_template("index.html.j2")
+        .render(
+            view=view,
+            style=Markup(style),
+            scripts=[Markup(script) for script in scripts],
+            inline=lambda figure: Markup(figure.inline),
+            specification=lambda figure: Markup(figure.json),
+            policy=_policy(style, *scripts),
+        )
     )
 
 
@@ -109,7 +101,7 @@ def _samples_html(view: View) -> str:
     # What the script loads may run as well ('strict-dynamic'); no text can become markup (trusted types).
     loading = "'strict-dynamic'; require-trusted-types-for 'script'; trusted-types samples"
     return (
-        _environment(autoescape=True)
+        page_environment()
         .get_template("samples.html.j2")
         .render(
             view=view,
@@ -117,46 +109,6 @@ def _samples_html(view: View) -> str:
             script=Markup(script),
             policy=_policy(style, script, loading=loading),
         )
-    )
-
-
-def markdown(template: str, view: Any) -> str:
-    """Render a Markdown template with what it shows."""
-    environment = _environment(autoescape=False)
-    environment.filters["cell"] = lambda value: text.markdown_line(str(value))
-    environment.filters["block"] = lambda value, room: text.markdown_block(text.clip(value, room))
-    return environment.get_template(template).render(view=view)
-
-
-def _environment(autoescape: bool) -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=autoescape,
-        undefined=StrictUndefined,
-        finalize=_visible if autoescape else None,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    for number in FILTERS:
-        environment.filters[number.__name__] = number
-    environment.globals["state_marks"] = STATE_MARKS
-    environment.globals["missing"] = formats.MISSING
-    return environment
-
-
-def _shown(value: str) -> Markup:
-    """Escape a text and mark up what `text.visible` had to name."""
-    escaped = str(escape(text.visible(value)))
-    return Markup(re.sub(r"⟨U\+[0-9A-F]{4,6}⟩|[␀-␟␡]", r"<i>\g<0></i>", escaped))
-
-
-def _visible(value: Any) -> Any:
-    """Make hidden characters visible wherever a plain text is put into the page."""
-    return (
-        text.visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
     )
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
 from snakeval.statistics import ALPHA, compared, holm, mean_metric
 
@@ -28,6 +28,20 @@ def by_sample(values: Mapping[Name, float], names: Iterable[Name]) -> list[float
 def is_mean(value: float | None, values: Mapping[Name, float]) -> bool:
     """Whether a result is the mean over samples of its answers' values, as what is compared."""
     return value is not None and math.isclose(fmean(by_sample(values, values)), value, abs_tol=1e-9)
+
+
+class Clustered(Protocol):
+    """An answer that knows what its sample shares with others; None where it stands alone."""
+
+    @property
+    def cluster(self) -> str | None:
+        """The name of what is shared."""
+
+
+def clusters_of(answers: Mapping[Name, Clustered], names: Iterable[Name]) -> dict[str, str]:
+    """Return what each sample shares with others; nothing of one that stands alone."""
+    found = {name[0]: answers[name].cluster for name in names}
+    return {sample: cluster for sample, cluster in found.items() if cluster is not None}
 
 
 def paired(

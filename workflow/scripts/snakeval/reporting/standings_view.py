@@ -11,7 +11,7 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
-from snakeval.reporting.formats import several, width
+from snakeval.reporting.formats import listed, several, width
 from snakeval.reporting.paired import NO_MEAN
 from snakeval.reporting.standings import DATASET
 from snakeval.statistics import ALPHA
@@ -263,10 +263,8 @@ def _otherwise(averages: Sequence[Table], datasets: Sequence[Table]) -> str | No
     titles = [table.title for table in datasets if table.other_measure]
     if not titles:
         return None
-    *most, last = titles
-    places = f"{', '.join(most)} and {last}" if most else last
     text = (
-        f"On {places} the metric is no mean over samples: there, models are compared, and "
+        f"On {listed(titles)} the metric is no mean over samples: there, models are compared, and "
         "ranked, by the mean value of an answer"
     )
     if any(title in titles for table in averages for title in table.datasets):

@@ -239,6 +239,11 @@ class View:
         return [pair for pair in self.pairs if pair.unsafe]
 
     @property
+    def groups(self) -> list[GroupView]:
+        """The results on each dataset by each protocol."""
+        return [group for dataset in self.datasets for group in dataset.groups]
+
+    @property
     def samples(self) -> int:
         """How many answers were judged."""
         return sum(pair.total for pair in self.pairs)
