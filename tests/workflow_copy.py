@@ -163,3 +163,21 @@ def dataset(name: str) -> dict[str, Any]:
         "max_tokens": 64,
         "metric": "pass@1",
     }
+
+
+def made(base: Path) -> Workflow:
+    """Return three models × two datasets of three problems each, not yet run."""
+    folder = base / "copy"
+    folder.mkdir()
+    for name in ("workflow", "profiles", "envs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "config").mkdir()
+    workflow = Workflow(
+        folder,
+        models={name: model(folder, name) for name in ("alpha", "beta", "gamma")},
+        datasets={name: dataset(name) for name in ("first", "second")},
+    )
+    workflow.rows("first", [row(1, "SOLVE:def f(x):;return x"), row(2), row(3)])
+    workflow.rows("second", [row(number, column="g") for number in (1, 2, 3)])
+    return workflow
