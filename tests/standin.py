@@ -5,13 +5,16 @@ What it does is told by the prompt's own text, which it decodes with the model f
     DIE            the engine's process is killed when this request is worked on
     REFUSE         the request is refused
     HANG           the engine goes silent
+    LARGE          the GPU's memory is too small for it while max_num_seqs is above 128
+    HUGE           … whatever the batch
     SOLVE:<code>   answered with that code in a fence
     [[rating]]     a judge is asked for a grade: 8, or 4 where the answer shown holds SHORT
     [[C]]          a judge is asked to compare: the first answer wins
     anything else  a fixed wrong program
 
 Environment: STANDIN_LOG names a file that gets a line for each start and each answered request,
-STANDIN_START_S and STANDIN_STEP_S make starting and each step slow, STANDIN_BROKEN=1 makes the start fail.
+STANDIN_START_S and STANDIN_STEP_S make starting and each step slow, STANDIN_BROKEN=1 makes the start fail,
+STANDIN_ROOM does where max_num_seqs is above it, STANDIN_CRASH=1 has the engine die of any request.
 """
 
 from __future__ import annotations
@@ -33,7 +36,10 @@ class StandIn:
     def __init__(self, settings: EngineSettings) -> None:
         self._note({"start": settings.model_path, "pid": os.getpid()})
         time.sleep(float(os.environ.get("STANDIN_START_S", "0")))
-        if os.environ.get("STANDIN_BROKEN"):
+        self._batch: int = settings.model["engine_limits"].get("max_num_seqs", 256)
+        if os.environ.get("STANDIN_BROKEN") or self._batch > int(
+            os.environ.get("STANDIN_ROOM", "999")
+        ):
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         self._tokenizer = Tokenizer.from_file(str(Path(settings.tokenizer_path, "tokenizer.json")))
         self._queue: list[tuple[Request, str]] = []
@@ -50,6 +56,10 @@ class StandIn:
     def step(self) -> list[Answer]:
         time.sleep(float(os.environ.get("STANDIN_STEP_S", "0")))
         request, text = self._queue.pop(0)
+        if os.environ.get("STANDIN_CRASH"):
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        if "HUGE" in text or ("LARGE" in text and self._batch > 128):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 9.00 GiB")
         if "DIE" in text:
             os.kill(os.getpid(), signal.SIGKILL)
         while "HANG" in text:
@@ -62,7 +72,8 @@ class StandIn:
             said = f"Because. Rating: [[{4 if 'SHORT' in text else 8}]]"
         elif "[[C]]" in text:
             said = "[[A]]"
-        self._note({"answer": request.hash})
+        if request.hash != "trial":  # nobody asked it
+            self._note({"answer": request.hash})
         return [Answer(request.hash, said, "stop", 12, 0.01, 0.001)]
 
     @staticmethod

@@ -165,13 +165,18 @@ def dataset(name: str) -> dict[str, Any]:
     }
 
 
-def made(base: Path) -> Workflow:
-    """Return three models × two datasets of three problems each, not yet run."""
-    folder = base / "copy"
+def copy_code(folder: Path) -> None:
+    """Make `folder` with all that a run needs but the configuration."""
     folder.mkdir()
     for name in ("workflow", "profiles", "envs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", folder)
+
+
+def made(base: Path) -> Workflow:
+    """Return three models × two datasets of three problems each, not yet run."""
+    folder = base / "copy"
+    copy_code(folder)
     (folder / "config").mkdir()
     workflow = Workflow(
         folder,

@@ -26,7 +26,11 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-def _reported(root: Path, samples: int | None = None) -> Path:
+def _reported(
+    root: Path,
+    samples: int | None = None,
+    change: Callable[[dict[str, Any]], None] = lambda answer: None,
+) -> Path:
     """Report on three models on two datasets: one answer is hostile, one pair was made without isolation."""
 
     def hostile(answer: dict[str, Any]) -> None:
@@ -34,6 +38,7 @@ def _reported(root: Path, samples: int | None = None) -> Path:
             attack = "</pre></details><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
             answer["completion"] = f"{attack}\x00\u202e needle {attack}"
             answer["detail"]["message"] = attack
+        change(answer)
 
     run = make_run(root, samples=samples, change=hostile)
     run.models["large"]["prompt_style"] = "completion"  # another protocol than the others'
@@ -54,7 +59,7 @@ def _reported(root: Path, samples: int | None = None) -> Path:
 
 @pytest.fixture(scope="session")
 def reported() -> Callable[..., Path]:
-    """Makes a report below a folder; `samples` limits those of each dataset."""
+    """Makes a report below a folder; `samples` limits those of each dataset, `change` may change an answer."""
     return _reported
 
 
@@ -62,3 +67,22 @@ def reported() -> Callable[..., Path]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a report with all samples."""
     return _reported(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def page(browser: Any, folder: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page, opened from disk with no network; every request and every complaint is an error."""
+    options: dict[str, Any] = getattr(request, "param", {})
+    context = browser.new_context(offline=True, reduced_motion="reduce", **options)
+    page = context.new_page()
+    troubles: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.append(sent.url))
+    address = (folder / "index.html").as_uri()
+    page.goto(address)
+    yield page
+    assert troubles == []
+    assert set(asked) <= {address}
+    context.close()

@@ -25,8 +25,15 @@ looks = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def folder(reported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a report with few samples: axe-core looks at each element, several times."""
-    return reported(tmp_path_factory.mktemp("run"), samples=8)
+    """The folder of a second report with few samples: axe-core looks at each element, several times."""
+
+    def worse(answer: dict[str, Any]) -> None:
+        if answer["state"] == "correct":
+            answer |= {"state": "wrong", "value": 0.0}
+
+    root = tmp_path_factory.mktemp("run")
+    reported(root, samples=8, change=worse)
+    return reported(root, samples=8)
 
 
 @pytest.fixture
@@ -53,6 +60,7 @@ def found(page: Any) -> list[str]:
 @looks
 def test_the_report(page: Any, folder: Path) -> None:
     page.goto((folder / "index.html").as_uri())
+    assert page.locator("#changes details a").count(), "no answer has flipped"
     assert found(page) == []
 
 

@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api")
-
-
-@pytest.fixture
-def page(browser: Any, folder: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The page, opened from disk with no network; every request and every complaint is an error."""
-    options: dict[str, Any] = getattr(request, "param", {})
-    context = browser.new_context(offline=True, reduced_motion="reduce", **options)
-    page = context.new_page()
-    troubles: list[str] = []
-    page.on("console", lambda message: troubles.append(message.text))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    asked: list[str] = []
-    page.on("request", lambda sent: asked.append(sent.url))
-    address = (folder / "index.html").as_uri()
-    page.goto(address)
-    yield page
-    assert troubles == []
-    assert set(asked) <= {address}
-    context.close()
 
 
 PAIR = "#pair-tiny-humaneval"

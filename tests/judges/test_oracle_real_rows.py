@@ -18,6 +18,7 @@ LIBRARIES = ROOT / ".libraries"
 ENTRIES = yaml.safe_load((ROOT / "config" / "datasets.yaml").read_text("utf-8"))
 # Their answers are judged by test_bigcodebench.py, with the libraries that there are.
 BIGCODEBENCH = {"bigcodebench", "bigcodebench_hard"}
+ROWS = 60  # of each dataset; test_real_rows.py judges all programs that read input or are given arguments
 OURS = ("advanced_coding_sample", "advanced_coding_extended")
 
 
@@ -32,7 +33,7 @@ def test_reference_answers_are_right_and_wrong_ones_are_not(tmp_path: Path) -> N
         copy(ROOT / part, tmp_path / part)
     command = [sys.executable, "-m", "snakemake", "oracle", "--cores", "2", "--config"]
     done = subprocess.run(
-        [*command, f"datasets={','.join(names)}", f"data_dir={DATA}"],
+        [*command, f"datasets={','.join(names)}", f"data_dir={DATA}", f"limit={ROWS}"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -50,6 +50,9 @@ class Meter:
     def read(self) -> dict[str, Any]:
         return TAKEN
 
+    def lost(self) -> str | None:
+        return None
+
     def describe(self) -> dict[str, Any]:
         return {"name": "H100", "count": 1}
 
@@ -90,7 +93,7 @@ def test_an_engine_that_died_leaves_nothing_to_the_next(
         engines.ready(sessions)
         engines.count([Answer("a", "", "stop", 3, 1.5, 0.5)])
         used = Meter.made[-1]
-        engines.died(sessions, "it broke")
+        engines.died(sessions, "it broke", 1)
         engines.ready(sessions)
         assert used not in Meter.made[-2:]  # the next start is measured from its own beginning
         engines.count([Answer("b", "", "stop", 4, 2.0, 0.5)])
@@ -100,13 +103,15 @@ def test_an_engine_that_died_leaves_nothing_to_the_next(
 
 
 class Dying(Slow):
-    """An engine that dies of everything."""
+    """An engine that dies of everything but the trial."""
 
-    def submit(self, requests: list[Request]) -> None: ...
+    def submit(self, requests: list[Request]) -> None:
+        self.asked = [request.hash for request in requests]
 
     def answers(self) -> Iterator[list[Answer]]:
-        raise EngineDied("out of memory")
-        yield []
+        if self.asked != [answering.TRIAL]:
+            raise EngineDied("it broke")
+        yield [Answer(answering.TRIAL, "", "length", 1)]
 
 
 class One(answering.Work):
@@ -128,7 +133,7 @@ def test_of_what_asks_a_server_no_request_is_the_death(
     work.prepare(None, "")
     answering._answer_missing(engines, "m", [work])
     records = [record["error"] for record in journal.read_journal(tmp_path / "journal")]
-    told = "killed the engine twice; the last time: out of memory"
+    told = "killed the engine twice; the last time: it broke"
     assert records == ([told] if blamed else [])
     assert work.reason == (
         None

@@ -57,7 +57,8 @@ def test_new(run: Run, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "results" / "pairs")
     assert reason(run, tmp_path) == Reason(Step.ANSWER, "new")
     write_text(tmp_path / "results/journal/tiny/humaneval.jsonl", "{}\n")
-    assert reason(run, tmp_path).text.startswith("stopped or deleted")
+    found = reason(run, tmp_path)
+    assert (found.text[:18], found.journalled) == ("stopped or deleted", 1)
 
 
 def test_predictions_deleted(run: Run, tmp_path: Path) -> None:
@@ -185,6 +186,7 @@ def test_sums_and_price(run: Run) -> None:
     run.settings["price_per_gpu_hour"] = 10
     assert "Price: 0.37 (0.18 to 0.55) at 10 a GPU-hour." in text(found)
     assert "8 (6 to 10)" in text(found)  # kJ of start and answers
+    assert "\nEnergy: 0.00222 (0.00181 to 0.00278) kWh.\n" in text(found)
 
 
 def test_what_is_not_known_is_a_dash_and_sums_are_lower_bounds(run: Run) -> None:

@@ -1,6 +1,7 @@
 """Loading a tokenizer: what is refused, and with which remedy."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -286,3 +287,30 @@ def test_truncation_and_padding_of_the_tokenizer_file_are_switched_off(tmp_path:
     text = "one two three four five six seven eight nine ten"
     rendered = render(load_tokenizer(folder, CHAT), CHAT, DATASET, sample(text), 1000)
     assert rendered.token_ids == render(tiny(), CHAT, DATASET, sample(text), 1000).token_ids
+
+
+def test_a_process_that_skips_torch_has_the_same_tokenizer() -> None:
+    """Torch is what an engine's job would wait for; it does without, and nothing is left behind to hide it."""
+    script = (
+        "import os, sys, snakeval.prompts as prompts\n"
+        "if sys.argv[2] == 'skip': prompts.skip_torch()\n"
+        "tokenizer = prompts.load_tokenizer(sys.argv[1], {'prompt_style': 'chat'})\n"
+        "print(tokenizer.hf('def f(x): return x')['input_ids'])\n"
+        "assert not [name for name in os.environ if name.startswith('TRANSFORMERS_')]\n"
+        "print('torch' in sys.modules)\n"
+        "import torch\n"
+    )
+    done = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script, str(FIXTURE), how],
+            env=os.environ | {"PYTHONPATH": str(TESTS.parent / "workflow" / "scripts")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for how in ("skip", "load")
+    ]
+    ids, torch = zip(*(process.stdout.splitlines() for process in done), strict=True)
+    assert ids[0] == ids[1]
+    assert torch == ("False", "True")
+    assert "PyTorch" not in done[0].stderr  # transformers would complain

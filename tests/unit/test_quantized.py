@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from snakeval import closing, plan, registry
+from snakeval import at_work, closing, registry
 from snakeval.errors import SourceError
 from snakeval.plan import Plan
 from snakeval.quantization import calibration, environment, making
@@ -250,23 +251,21 @@ class TestPlan:
         run = project.load()
         found = Plan(run, Path("run.json"), chosen=True, root=project.root)
         base, made = base_id(run, "small"), base_id(run)
-        assert [name for name in (base, made) if plan.re.fullmatch(found.missing_models, name)] == [
-            base
+        assert [name for name in (base, made) if re.fullmatch(found.missing_models, name)] == [base]
+        assert [name for name in (base, made) if re.fullmatch(found.missing_quantized, name)] == [
+            made
         ]
-        assert [
-            name for name in (base, made) if plan.re.fullmatch(found.missing_quantized, name)
-        ] == [made]
         wildcards = SimpleNamespace(model="copy")
         assert found.base(wildcards) == f"results/models/small/{base}.json"
         assert found.quantized(wildcards) == [f"results/models/copy/{made}.json"]
         assert found.quantizing_gpus(wildcards) == 0
-        assert plan.re.fullmatch(found.constraints["model"], "small")
+        assert re.fullmatch(found.constraints["model"], "small")
 
     def test_what_is_there_is_not_made(self, project: Project) -> None:
         run = project.load()
         write_json(project.root / run.model_status("copy"), {})
         found = Plan(run, Path("run.json"), chosen=True, root=project.root)
-        assert not plan.re.fullmatch(found.missing_quantized, base_id(run))
+        assert not re.fullmatch(found.missing_quantized, base_id(run))
 
     def test_a_large_model_takes_a_gpu(self, project: Project) -> None:
         project.files["models"]["copy"]["runs_on_cpu"] = False
@@ -343,7 +342,7 @@ class TestFailure:
         assert failure["reason"] == status["reason"]
         # The next run tries again.
         assert path in [
-            found.relative_to(project.root) for found in plan.failed_fetches(project.root)
+            found.relative_to(project.root) for found in at_work.failed_fetches(project.root)
         ]
 
     def test_packages_that_cannot_be_had_are_the_reason(self, project: Project) -> None:

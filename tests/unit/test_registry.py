@@ -762,6 +762,7 @@ class TestSelection:
             "gpu_memory_gb": 80.0,
             "baseline": None,
             "fail_on_regression": False,
+            "confirm": False,
             "baseline_model": None,
             "report": {},
         }

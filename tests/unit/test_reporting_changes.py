@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from reported_run import make_run, pages
 from snakeval.registry import Run
 from snakeval.reporting import changes, summarize
@@ -74,6 +75,19 @@ def test_flipped_answers_are_named_and_linked(tmp_path: Path) -> None:
     assert "| 41.7 % | 8.3 % | −33.3 |" in markdown
     assert "1 won: HumanEval/9" in markdown
     assert pages(tmp_path, made(tmp_path, worse)) == (html, markdown)  # rendered again
+
+
+def test_many_changed_pairs_are_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "FEW", 1)
+    datasets = {"datasets": ["humaneval", "coding_sample"], "samples": 12}
+    pages(tmp_path, made(tmp_path, **datasets))
+    html, _ = pages(tmp_path, made(tmp_path, worse, **datasets))
+    section = html.partition('<section id="changes"')[2].partition("</section>")[0]
+    before, _, folded = section.partition("<details")
+    assert "2 pairs changed" in before
+    assert "All 2 changed pairs" in folded
+    assert "better: 0, worse: 0" in folded
+    assert "<td>41.7 %</td><td>8.3 %</td>" in folded
 
 
 def test_a_difference_that_holds_is_called_one(tmp_path: Path) -> None:

@@ -74,6 +74,24 @@ def test_texts_are_parted_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(list((folder / "data").iterdir())) == len(row["chunks"]) + 1
 
 
+def test_token_ids_are_left_out_and_no_text_is_taken_for_them(tmp_path: Path) -> None:
+    text = 'a ","token_ids":[1,2],"b'
+    run = make_run(
+        tmp_path,
+        models=["tiny"],
+        datasets=["humaneval"],
+        samples=2,
+        change=lambda answer: answer.update(id=answer["id"] + text, text=text, token_ids=[7, 8]),
+    )
+    files = PairFiles(tmp_path, run.pairs[0])
+    for (prompt,), prediction, _ in files.asked():
+        assert prompt == {"id": prediction["id"], "repeat": 0, "text": text}
+    path = files.folder / "prompts.jsonl"
+    path.write_text(path.read_text("utf-8").replace("[7,8]", "[7,8"), "utf-8")
+    with pytest.raises(StorageError, match=r"prompts\.jsonl, line 1"):
+        next(files.asked())
+
+
 def test_long_texts_are_clipped_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(browser, "TEXT_CHARACTERS", 1_000)
     run = make_run(

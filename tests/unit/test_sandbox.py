@@ -14,6 +14,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -996,3 +997,34 @@ def test_calls_are_like_calls_in_one_process(sandbox: Sandbox, name: str) -> Non
     assert (apart.verdict, apart.message) == ("passed", "")
     expected = "wrong_answer" if name == "between calls nothing is shared" else "passed"
     assert together.verdict == expected
+
+
+def test_a_worker_whose_scorer_was_killed_ends_without_a_word() -> None:
+    order = {"level": "none", "libraries": None, "warm": [], "tools": []}
+    here, there = socket.socketpair()
+    here.close()
+    with there:
+        done = subprocess.run(
+            [sys.executable, "-c", pool._MAIN, str(Path(pool.__file__).parent), json.dumps(order)],
+            stdin=there.fileno(),
+            capture_output=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_worker_that_is_killed_while_it_starts_does_not_weaken_the_isolation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Sandbox() as sandbox:
+        usual = sandbox.level, sandbox.layers
+    receive, deaths = pool._Worker._receive, iter([ConnectionError("no answer")])
+
+    def killed_once(worker: pool._Worker) -> Any:
+        for death in deaths:
+            raise death
+        return receive(worker)
+
+    monkeypatch.setattr(pool._Worker, "_receive", killed_once)
+    with Sandbox() as sandbox:
+        assert (sandbox.level, sandbox.layers) == usual

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from snakeval import tasks
 from snakeval.errors import ConfigError, StorageError
-from snakeval.records import Prediction, Sample, write_jsonl
+from snakeval.records import Prediction, Sample, file_sha256, write_json, write_jsonl
 from snakeval.registry import Pair, Run, schema
 from snakeval.scoring import score_pair
 from snakeval.statistics import wilson
@@ -311,7 +311,9 @@ def job(tmp_path: Path) -> list[str]:
         "    return {}[x]\n",
     ]
     rows = [prediction(f"s/{n}", text) for n, text in enumerate(completions)]
-    write_jsonl(tmp_path / run.samples("toy"), [sample(row["id"]) for row in rows])
+    path = tmp_path / run.samples("toy")
+    write_jsonl(path, [sample(row["id"]) for row in rows])
+    write_json(tmp_path / run.dataset_status("toy"), {"sha256": file_sha256(path)})
     write_jsonl(tmp_path / PAIR.folder() / "predictions.jsonl", rows)
     command = [sys.executable, str(SCRIPT), "--run", str(run.save(tmp_path))]
     return [*command, "--model", "tiny", "--dataset", "toy"]

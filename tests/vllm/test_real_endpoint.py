@@ -18,7 +18,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
-from test_real_vllm import DATASET, MODEL, Shipped, copied, records, vllm_version
+from test_real_vllm import DATASET, MODEL, Shipped, records, vllm_version, with_model
 from workflow_copy import Outcome
 
 pytestmark = [
@@ -70,7 +70,7 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shipped, Outcome]:
     """Three problems, answered by the engine, by the server, and by the server with a tokenizer here."""
-    workflow = copied(tmp_path_factory.mktemp("served"))
+    workflow = with_model(tmp_path_factory.mktemp("served"))
     workflow.environment["LOCAL_KEY"] = KEY
     run = {"datasets": [DATASET], "limit": 3}
     short = {DATASET: {"max_tokens": 48}}

@@ -7,12 +7,11 @@ Fewer and shorter passages than the shipped entry takes: what is tried here is t
 from __future__ import annotations
 
 import json
-import shutil
 from typing import Any
 
 import pytest
 import yaml
-from test_real_vllm import Shipped, copied, link_weights, records, vllm_version
+from test_real_vllm import Shipped, records, vllm_version, with_model
 from workflow_copy import ROOT, Outcome
 
 pytestmark = [
@@ -40,11 +39,7 @@ def override(workflow: Shipped, **steps: int) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shipped, Outcome]:
     """One command from the packages to scores."""
-    workflow = copied(tmp_path_factory.mktemp("quantize"))
-    base = ROOT / "results" / "models" / BASE
-    if base.is_dir():  # converted by an earlier run: nothing of this is new here
-        target = workflow.folder / "results" / "models" / BASE
-        shutil.copytree(base, target, copy_function=link_weights)
+    workflow = with_model(tmp_path_factory.mktemp("quantize"))
     return workflow, workflow.run(*override(workflow), within_s=900)
 
 

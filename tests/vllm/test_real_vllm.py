@@ -10,11 +10,8 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +19,8 @@ from typing import Any
 
 import pytest
 import yaml
+from killing import Kill, Planned, at_work, disturb, journals, requests, started, unlock
+from process_table import family, processes, seconds_until, working_in
 from recomputed import leaderboard_row, table
 from workflow_copy import ROOT, Outcome, Workflow, dataset, row
 
@@ -101,6 +100,15 @@ def copied(base: Path) -> Shipped:
     shutil.copy(ROOT / "Snakefile", folder)
     no_network_no_gpu = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     return Shipped(folder, models={}, datasets={}, environment=no_network_no_gpu)
+
+
+def with_model(base: Path) -> Shipped:
+    """Return the same, with the model as `make run` has unpacked it, where it has."""
+    workflow = copied(base)
+    unpacked = Path("results", "models", MODEL)
+    if (ROOT / unpacked).is_dir():
+        shutil.copytree(ROOT / unpacked, workflow.folder / unpacked, copy_function=link_weights)
+    return workflow
 
 
 @pytest.fixture(scope="session")
@@ -335,95 +343,29 @@ def test_an_engine_that_cannot_start_says_why(finished: Shipped) -> None:
 # -- stopped and killed while it answers -----------------------------------------------------------
 
 
-def processes() -> dict[int, int]:
-    """Return the parent of each live process."""
-    parents = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = process.joinpath("stat").read_text().rpartition(")")[2].split()[:2]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if state != "Z":
-            parents[int(process.name)] = int(parent)
-    return parents
-
-
-def family(head: int) -> set[int]:
-    """Return a process and all that descend from it."""
-    parents = processes()
-    found, size = {head}, 0
-    while len(found) > size:
-        size = len(found)
-        found |= {process for process, parent in parents.items() if parent in found}
-    return found
-
-
-def working_in(folder: Path) -> dict[int, list[str]]:
-    """Return the command lines of live processes that work in a folder."""
-    found = {}
-    for number in processes():
-        process = Path("/proc", str(number))
-        try:
-            if process.joinpath("cwd").readlink().is_relative_to(folder):
-                found[number] = process.joinpath("cmdline").read_text().split("\0")
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return found
-
-
-def seconds_until(condition: Callable[[], object], limit: float) -> float:
-    """Wait for a condition; return how long it took, infinity if it did not come within the limit."""
-    began = time.monotonic()
-    while not condition():
-        if time.monotonic() - began > limit:
-            return float("inf")
-        time.sleep(0.05)
-    return time.monotonic() - began
-
-
 @dataclass
 class Stop:
-    """What happened when the generate job got a signal."""
+    """What happened when the generate job was told to stop."""
 
     code: int
     output: str
     job_s: float  # until the job was gone
     engine_s: float  # until the engine and all it started were gone
     all_s: float  # after Snakemake's end, until nothing worked in the folder any more
-    engine_processes: int
     before: list[bytes]  # the journal's lines just before the signal
     after: list[bytes]
 
 
-@contextmanager
-def started(workflow: Shipped, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    command, environment = workflow.command(*arguments)
-    with (
-        (workflow.folder / "output.log").open("wb") as output,
-        subprocess.Popen(
-            command, cwd=workflow.folder, env=environment, stdout=output, stderr=subprocess.STDOUT
-        ) as process,
-    ):
-        try:
-            yield process
-        finally:
-            process.kill()  # its jobs notice, and stop
-
-
-def stop(workflow: Shipped, arguments: tuple[str, ...], number: signal.Signals) -> Stop:
-    """Run, send a signal to the generate job once two answers are journalled, and watch."""
+def stop(workflow: Shipped, arguments: tuple[str, ...]) -> Stop:
+    """Run, tell the generate job to stop once two answers are journalled, and watch."""
     path = workflow.folder / JOURNAL
     enough = len(lines(path)) + 2
     with started(workflow, *arguments) as process:
         seconds_until(lambda: len(lines(path)) >= enough or process.poll() is not None, 240)
-        [job] = [
-            found
-            for found, command in working_in(workflow.folder).items()
-            if len(command) > 1 and command[1].endswith("scripts/generate.py")
-        ]
+        job = at_work(workflow.folder)["generate"]
         members = family(job)
         before = lines(path)
-        os.kill(job, number)
+        os.kill(job, signal.SIGTERM)
         job_s = seconds_until(lambda: job not in processes(), 60)
         engine_s = job_s + seconds_until(lambda: not members & processes().keys(), 60)
         code = process.wait(120)
@@ -435,7 +377,6 @@ def stop(workflow: Shipped, arguments: tuple[str, ...], number: signal.Signals) 
         job_s,
         engine_s,
         all_s,
-        len(members) - 1,
         before,
         path.read_bytes().splitlines(True),
     )
@@ -443,7 +384,7 @@ def stop(workflow: Shipped, arguments: tuple[str, ...], number: signal.Signals) 
 
 @dataclass
 class LongRun:
-    """Twenty-four short answers, eight at a time, so that there is time to interrupt."""
+    """Twenty-four short answers, three at a time, so that there is time to interrupt."""
 
     workflow: Shipped
     arguments: tuple[str, ...]
@@ -456,12 +397,12 @@ def long_run(first: Shipped, tmp_path_factory: pytest.TempPathFactory) -> LongRu
     workflow = another(first, tmp_path_factory.mktemp("long"))
     override = workflow.override(
         {
-            "models": {MODEL: {"engine_limits": {"max_num_seqs": 8}}},
+            "models": {MODEL: {"engine_limits": {"max_num_seqs": 3}}},
             "datasets": {DATASET: {"max_tokens": 96}},
         }
     )
     arguments = (*override, "--config", "limit=24")
-    return LongRun(workflow, arguments, stop(workflow, arguments, signal.SIGTERM))
+    return LongRun(workflow, arguments, stop(workflow, arguments))
 
 
 def whole(journal: list[bytes]) -> bool:
@@ -483,77 +424,45 @@ def test_a_job_that_is_told_to_stop_does_and_says_so(long_run: LongRun) -> None:
     assert "Traceback" not in stopped.output
 
 
-def test_a_killed_job_leaves_nothing_behind_and_the_next_run_goes_on(long_run: LongRun) -> None:
-    workflow = long_run.workflow
-    killed = stop(workflow, long_run.arguments, signal.SIGKILL)
-    assert killed.code == 1
-    assert killed.engine_processes > 0
-    assert killed.engine_s < 10
-    assert killed.all_s < 10
-    assert killed.after[: len(killed.before)] == killed.before
-    assert killed.before[: len(long_run.stopped.after)] == long_run.stopped.after
-    kept = [line for line in killed.after if line.endswith(b"\n")]
-    assert len(long_run.stopped.after) + 2 <= len(kept) < 6 + 24
-    assert not list(workflow.folder.glob("results/pairs/*/*/*/predictions.jsonl"))[1:]
+# The kills of each run that follows the stopped one; the first one comes while the engine starts.
+KILLS = (
+    (Planned("generate", "group", delay_s=6),),
+    (Planned("generate", "engine", 0, answers=1), Planned("generate", "job", 0, answers=1)),
+    (Planned("generate", "snakemake", 0, answers=1),),
+    (Planned("score", "group", delay_s=0.5),),
+    (Planned("report", "snakemake", delay_s=0.5),),
+)
 
-    outcome = workflow.run(*long_run.arguments)
-    outcome.only(generate=1, predictions=1, score=1)
-    journal = lines(workflow.folder / JOURNAL)
-    assert journal[: len(kept)] == kept
-    assert len(journal) == 6 + 24
-    asked = Counter(json.loads(line)["request"] for line in journal)
-    assert set(asked.values()) == {1}
-    assert workflow.starts("end")[-1]["requests"] == 6 + 24 - len(kept)
-    assert len(workflow.starts()) == 1 + 3  # the first run's, the stopped, the killed, and this one
+
+@pytest.mark.faults
+def test_killed_again_and_again_it_asks_nothing_twice_and_leaves_nothing_behind(
+    long_run: LongRun, record_property: Callable[[str, object], None]
+) -> None:
+    workflow, kills = long_run.workflow, list[Kill]()
+    kept = [b"".join(long_run.stopped.after)]
+    for plan in KILLS:
+        killed = disturb(workflow, plan, *long_run.arguments)
+        kills += killed.kills
+        assert [kill.victim for kill in killed.kills] == [kill.victim for kill in plan]
+        assert killed.left == {}
+        now = journals(workflow.folder)[JOURNAL]
+        kept += [before[JOURNAL] for before in killed.journalled]
+        assert all(now.startswith(before) for before in kept)
+        unlock(workflow)
+    record_property("counts", f"kills, real engine: {len(kills)}: {[*map(tuple, kills)]}")
+    assert Counter(kill.phase for kill in kills) == {"generate": 4, "score": 1, "report": 1}
+
+    workflow.run(*long_run.arguments).only()
+    assert journals(workflow.folder)[JOURNAL] == now
+    assert set(Counter(requests({JOURNAL: now})).values()) == {1}
+    assert len(requests({JOURNAL: now})) == 6 + 24
+    # The first run's, the stopped one, two that were killed once they were up, and two that went on after them.
+    assert len(workflow.starts()) == 6
     pair = workflow.pair(24)
     assert [record["id"] for record in records(pair / "predictions.jsonl")] == [
         f"HumanEval/{n}" for n in range(24)
     ]
     [metrics] = pair.glob("score-*/metrics.json")
     assert sum(json.loads(metrics.read_text())["states"].values()) == 24
-
-
-@pytest.mark.timeout(1800)
-def test_every_dataset_goes_through_the_whole_workflow(tmp_path: Path) -> None:
-    """Two real rows of each dataset: one engine start, every answer judged, all of it in the report."""
-    data = ROOT.parent / "shared" / "data"
-    if not data.exists():
-        pytest.skip("shared/data is not there")
-    entries = yaml.safe_load((ROOT / "config" / "datasets.yaml").read_text("utf-8"))
-    names = [name for name in entries if (data / f"{name}.jsonl").exists()]
-    workflow = copied(tmp_path)
-    # Long answers would take hours here; what is judged is cut off more often.
-    short = {name: {"max_tokens": min(64, entries[name]["max_tokens"])} for name in names}
-    outcome = workflow.run(
-        *workflow.override({"datasets": short}),
-        *("--config", f"datasets={','.join(names)}", f"data_dir={data}", "limit=2"),
-        *(f"judge={MODEL}", "judge_max_tokens=32"),
-        within_s=1700,
-    )
-    judged = [name for name in names if entries[name]["task"] == "judged_conversation"]
-    outcome.only(
-        fetch_model=1,
-        fetch_dataset=len(names),
-        generate=1,
-        predictions=len(names),
-        judge=1,
-        verdicts=len(judged),
-        score=len(names),
-    )
-    assert len(workflow.starts()) == 2  # one to answer everything, one to judge conversations
-    report = (workflow.folder / "reports" / "report.md").read_text("utf-8")
-    for name in names:
-        (path,) = workflow.folder.glob(f"results/pairs/{MODEL}/{name}/*/score-*/metrics.json")
-        metrics = json.loads(path.read_text("utf-8"))
-        assert sum(metrics["states"].values()) == 2, name
-        assert metrics["primary"] in metrics["metrics"], name
-        failed = [s for s in records(path.with_name("scores.jsonl")) if s["state"] == "unscored"]
-        if name.startswith("bigcodebench"):  # its libraries are not installed here
-            failed = [s for s in failed if "libraries" not in s["detail"].get("message", "")]
-        if name in judged:  # so small a model rarely gives a grade
-            (verdicts,) = path.parents[1].glob("judge-*/verdicts.jsonl")
-            assert [record["turn"] for record in records(verdicts)] == [0, 1, 0, 1]
-            assert all(record["completion"] for record in records(verdicts))
-            failed = [s for s in failed if s["detail"]["class"] != "no_grade"]
-        assert failed == [], name
-        assert (entries[name].get("title") or name) in report
+    assert not list(workflow.folder.glob("results/**/*.tmp"))
+    assert not list(workflow.folder.glob("results/engines/**/*.json"))

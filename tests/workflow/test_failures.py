@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import at_work, journals, started
+from process_table import seconds_until, working_in
 from workflow_copy import Outcome, Workflow, model, row
 
 pytestmark = pytest.mark.workflow
@@ -175,95 +174,38 @@ def test_a_wrong_configuration_starts_nothing(workflow: Workflow) -> None:
     assert not outcome.jobs
 
 
-# -- killed at any moment --------------------------------------------------------------------------
+# -- told to stop; for kills see tests/faults/test_kills.py ------------------------------------------
 
 
-def journal(workflow: Workflow) -> list[str]:
-    return [
-        line
-        for path in sorted(workflow.folder.glob("results/journal/*/*.jsonl"))
-        for line in path.read_text().splitlines(keepends=True)
-        if line.endswith("\n")
-    ]
-
-
-def processes_in(folder: Path) -> list[str]:
-    """Return the command lines of live processes that work in `folder`."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if process.joinpath("cwd").resolve().is_relative_to(folder):
-                state = process.joinpath("stat").read_text().rpartition(")")[2].split()[0]
-                if state != "Z":
-                    found.append(process.joinpath("cmdline").read_text().replace("\0", " "))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return found
-
-
-def generate_job(folder: Path) -> int | None:
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = process.joinpath("cmdline").read_text().split("\0")
-            here = process.joinpath("cwd").resolve().is_relative_to(folder)
-            if here and len(command) > 1 and command[1].endswith("scripts/generate.py"):
-                return int(process.name)
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return None
-
-
-@pytest.mark.parametrize("victim", ["snakemake", "job", "job-term", "snakemake-int"])
+@pytest.mark.parametrize("told", ["job", "snakemake"])
 @pytest.mark.parametrize("answers", [0, 3, 8])
-def test_killed_while_generating(workflow: Workflow, victim: str, answers: int) -> None:
+def test_told_to_stop_while_generating(workflow: Workflow, told: str, answers: int) -> None:
     """Nothing finished is asked again, nothing journalled changes, nothing keeps running."""
     workflow.models = {"alpha": workflow.models["alpha"]}
     workflow.rows("first", [row(number) for number in range(8)])
     workflow.environment["STANDIN_STEP_S"] = "0.1"
     workflow.write()
-    command, environment = workflow.command()
-    process = subprocess.Popen(
-        command,
-        cwd=workflow.folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while (
-        len(journal(workflow)) < answers or not generate_job(workflow.folder)
-    ) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    job = generate_job(workflow.folder)
-    assert job
-    if victim.startswith("snakemake"):
-        if victim == "snakemake-int":
-            os.killpg(process.pid, signal.SIGINT)
+
+    def journal() -> list[bytes]:
+        return [line for text in journals(workflow.folder).values() for line in text.splitlines()]
+
+    with started(workflow) as process:
+        seconds_until(
+            lambda: len(journal()) >= answers and "generate" in at_work(workflow.folder), 60
+        )
+        job = at_work(workflow.folder)["generate"]
+        if told == "job":
+            os.kill(job, signal.SIGTERM)
         else:
-            process.kill()
-    else:
-        os.kill(job, signal.SIGTERM if victim == "job-term" else signal.SIGKILL)
-    process.wait(60)
-    deadline = time.monotonic() + 15
-    while processes_in(workflow.folder) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert processes_in(workflow.folder) == []
-    kept = journal(workflow)
+            os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
+        process.wait(60)
+    seconds_until(lambda: not working_in(workflow.folder), 15)
+    assert working_in(workflow.folder) == {}
+    kept = journal()
     assert len(kept) >= answers
 
-    if victim == "snakemake":
-        unlocked = subprocess.run(
-            [environment.get("PYTHON", os.sys.executable), "workflow/scripts/unlock.py"],  # type: ignore[attr-defined]
-            cwd=workflow.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert unlocked.returncode == 0, unlocked.stderr
     outcome = workflow.run()
     asked_before = {json.loads(line)["request"] for line in kept}
     assert not asked_before & set(outcome.answered)
     assert len(asked_before) + len(outcome.answered) == 8 + 3
-    assert [line for line in journal(workflow) if line in set(kept)] == kept
+    assert [line for line in journal() if line in set(kept)] == kept

@@ -12,15 +12,14 @@ const options = {
 
 async function enliven(chart) {
   const spec = JSON.parse(chart.querySelector("script").textContent);
-  const picture = chart.querySelector("svg");
   const place = document.createElement("div");
   place.setAttribute("aria-hidden", "true"); // the words are the chart's label and what `said` says
   await vegaEmbed(place, spec, options);
   chart.setAttribute("role", "application");
   chart.setAttribute("aria-roledescription", "chart");
-  chart.setAttribute("aria-label", `${picture.getAttribute("aria-label")} Arrow keys walk through the marks.`);
+  chart.setAttribute("aria-label", `${chart.getAttribute("aria-label")} Arrow keys walk through the marks.`);
   chart.tabIndex = 0;
-  picture.replaceWith(place);
+  chart.querySelector("svg, noscript").replaceWith(place);
   walk(chart, place);
 }
 

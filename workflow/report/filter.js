@@ -1,13 +1,12 @@
 "use strict";
 // The page is complete without this script; it adds search, filters and links into folded samples.
 // A form is made when its samples are opened: a browser takes a minute to look through a thousand forms.
-for (const samples of document.querySelectorAll("details.samples")) {
-  if (samples.open) addFilter(samples);
-  else samples.addEventListener("toggle", () => addFilter(samples), { once: true });
-}
+for (const samples of document.querySelectorAll("details.samples[open]")) addFilter(samples);
+addEventListener("toggle", (event) => event.target.matches("details.samples") && addFilter(event.target), true);
 
 function addFilter(samples) {
-  const form = samples.querySelector("template").content.firstElementChild;
+  const form = samples.querySelector("template")?.content.firstElementChild;
+  if (!form) return; // it is there already, or there is but one answer
   const items = [...samples.querySelectorAll("ol.list > li")];
   const texts = new Map(); // filled by the first search: most readers never search
   const fields = form.elements;

@@ -25,7 +25,7 @@ rule benchmark:
     log:
         "results/logs/benchmark.log",
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:

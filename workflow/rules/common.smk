@@ -25,6 +25,8 @@ localrules:
     preflight,
     compare,
     export,
+    status,
+    prune,
     quantizer,
     quantize,
 

@@ -5,7 +5,7 @@ rule compare:
     log:
         "results/logs/compare.log",
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         chosen=plan.only_chosen,
     shell:

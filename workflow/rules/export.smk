@@ -1,9 +1,11 @@
 rule export:
     """Write what is finished in the formats of lm-evaluation-harness, inspect_ai and model cards."""
+    input:
+        plan.beside_runs,
     log:
         "results/logs/export.log",
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:

@@ -10,7 +10,7 @@ rule fetch_dataset:
         source=plan.missing_datasets,
     priority: 100
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:
@@ -28,7 +28,7 @@ rule fetch_model:
         source=plan.missing_models,
     priority: 100
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:

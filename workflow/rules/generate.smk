@@ -34,7 +34,7 @@ rule predictions:
     wildcard_constraints:
         key=plan.missing_keys,
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:

@@ -33,7 +33,7 @@ rule verdicts:
     wildcard_constraints:
         judging=plan.missing_verdicts,
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:

@@ -1,9 +1,11 @@
 rule lock:
     """Write down the commits that the chosen models and datasets are at now."""
+    input:
+        plan.beside_runs,
     log:
         "results/logs/lock.log",
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:

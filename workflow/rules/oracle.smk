@@ -9,7 +9,7 @@ rule check_dataset:
     wildcard_constraints:
         key=plan.missing_oracles,
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:
@@ -24,7 +24,7 @@ rule oracle:
     log:
         "results/logs/oracle.log",
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:

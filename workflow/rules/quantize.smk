@@ -6,7 +6,7 @@ rule quantizer:
     log:
         "results/logs/quantizer.log",
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     shell:
         "python workflow/scripts/quantizer.py 2>&1 | tee {log}"
 
@@ -24,7 +24,7 @@ rule quantize_model:
         source=plan.missing_quantized,
     priority: 90
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     resources:
         gpu=plan.quantizing_gpus,
     params:
@@ -41,7 +41,7 @@ rule quantize:
     log:
         "results/logs/quantize.log",
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:

@@ -5,6 +5,6 @@ rule redo:
     log:
         "results/logs/redo.log",
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     shell:
         "python workflow/scripts/redo.py --run {input.run} 2>&1 | tee {log}"

@@ -15,7 +15,7 @@ rule summarize:
     log:
         "results/logs/summarize.log",
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:
@@ -43,7 +43,7 @@ rule report:
     log:
         "results/logs/report.log",
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:

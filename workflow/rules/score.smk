@@ -11,7 +11,7 @@ rule score:
     wildcard_constraints:
         key=plan.missing_scores,
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/cuda.yaml"
     params:
         run=plan.path,
     shell:

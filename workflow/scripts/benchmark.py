@@ -21,6 +21,7 @@ def main() -> None:
     arguments = parser.parse_args()
     run = read_run(arguments.run)
     if arguments.model:
+        jobs.work_offline()
         write_text(arguments.log, "")  # begun anew
         benchmark.measure(run, arguments.model, arguments.log)
     else:

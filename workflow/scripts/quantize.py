@@ -29,6 +29,7 @@ def main() -> None:
     run = read_run(arguments.run)
     if arguments.model:
         sys.path.insert(0, str(arguments.packages))  # before the workflow's own transformers
+        jobs.work_offline()
         log_messages(arguments.log)
         making.make(run, arguments.model, arguments.status)
     else:

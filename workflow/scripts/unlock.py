@@ -10,7 +10,7 @@ from pathlib import Path
 
 from snakeval.errors import run_cli
 
-RUNNING = Path("results/.running")  # every Snakemake that runs here holds it; see snakeval.plan
+RUNNING = Path("results/.running")  # every Snakemake that runs here holds it; see snakeval.at_work
 
 
 def main() -> int:

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import signal
 import sys
 import time
+import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snakeval import checkpoint, determinism, gpu, journal, parallel, tasks
-from snakeval.engine import Answer, EngineSettings, Request
+from snakeval import checkpoint, determinism, gpu, journal, leash, parallel, tasks
+from snakeval.engine import Answer, EngineSettings, Request, complaints
 from snakeval.engine.supervisor import EngineDied, Supervisor
 from snakeval.errors import EngineError, PromptError, SnakevalError
-from snakeval.records import canonical_json, read_json, write_json, write_jsonl
+from snakeval.records import canonical_json, read_json, write_bytes, write_json, write_jsonl
 from snakeval.registry import Pair, Run, quantized
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 # Halving a batch of 10,000 down to the one request that kills the engine takes 14.
 MAX_ENGINE_STARTS = 16
+ROOM = 65536  # bytes that are free for sure when an engine is started
+TRIAL = "trial"  # the name of a request that nobody asked
 
 
 class Stopped(Exception):
@@ -69,6 +71,7 @@ class Work(ABC):
         lines: what each request was, by its place in the pair, whose order counts; None before `prepare`.
         missing: the requests that are still unanswered, by hash and in order.
         reason: why the pair has failed; None unless it has.
+        tick: called for each sample by `prepare`, which may take long; it raises Stopped to end it.
     """
 
     def __init__(self, run: Run, pair: Pair, name: str, path: Path) -> None:
@@ -76,6 +79,7 @@ class Work(ABC):
         self.lines: dict[tuple[int, ...], dict[str, Any]] | None = None
         self.missing: dict[str, Request] = {}
         self.reason: str | None = None
+        self.tick: Callable[[], None] = lambda: None
         self._given_up: list[str] = []
 
     @abstractmethod
@@ -156,7 +160,9 @@ def run_job(
         Stopped: SIGTERM, Ctrl-C, or the workflow is gone; what was finished is journalled.
         StorageError: the journal or the status cannot be written.
     """
-    with journal.ModelLock(model), _stop_on_signals() as stopping:
+    locks = journal.PairLocks(model, (item.journal for item in work))
+    with locks, _stop_on_signals() as stopping:
+        _check_room(status_path.with_suffix(".room"))
         try:
             _answer(run, model, work, log_path, stopping)
         except SnakevalError as error:
@@ -178,6 +184,12 @@ def run_job(
             for item in work
         }
         write_json(status_path, {"model": model, "log": str(log_path), "pairs": pairs})
+
+
+def _check_room(path: Path) -> None:
+    """Write and remove a file, so that on a full disk no engine is started, however often the job is tried."""
+    write_bytes(path, bytes(ROOM))
+    path.unlink()
 
 
 def engine_settings(
@@ -204,6 +216,7 @@ def engine_settings(
             f"{parallel.gpus(entry)} GPU(s)",
             "Run it on a GPU machine, or set runs_on_cpu: true in config/models.yaml if you want to wait.",
         )
+    checkpoint.check_files(model, entry, fetched)
     checkpoint.check(model, entry, Path(fetched["path"]), device, images)
     if mode := determinism.mode(entry, device):
         log.info("%s: deterministic by %s, which takes longer", model, mode)
@@ -239,6 +252,7 @@ def _answer(run: Run, model: str, work: Sequence[Work], log_path: Path, stopping
         if any(item.is_new() for item in work):
             engines.start()  # let it load while the prompts are rendered
         for item in work:
+            item.tick = stopping.check
             try:
                 item.prepare(tokenizer, quantized.weights(fetched))
             except SnakevalError as error:
@@ -279,7 +293,8 @@ def _answer_missing(engines: Engines, model: str, work: Sequence[Work]) -> None:
     """Have every missing request answered and journalled, whatever the engine does on the way.
 
     When the engine dies, the unfinished requests are asked again in halves, so that a request that kills
-    it is found: alone, after its second kill, it gets an error record.
+    it is found: alone, after its second kill, it gets an error record. They are asked again together where the
+    batch was too large for the GPU's memory. An engine that dies of any request is no request's fault.
     """
     owners = {name: item for item in work for name in item.missing}
     with ExitStack() as stack:
@@ -326,6 +341,7 @@ def _answer_missing(engines: Engines, model: str, work: Sequence[Work]) -> None:
             wave = waves.pop()
             engine = engines.ready(sessions)
             try:
+                engines.try_out(wave[0])
                 engine.submit(wave)
                 unfinished = {request.hash for request in wave}
                 for answers in engine.answers():
@@ -346,9 +362,11 @@ def _answer_missing(engines: Engines, model: str, work: Sequence[Work]) -> None:
                 engines.note_end(sessions)
                 raise
             except EngineDied as death:
-                engines.died(sessions, str(death))
                 left = [request for request in wave if request.hash in owners[request.hash].missing]
                 log.error("%s: %s; %d requests unfinished", model, death, len(left))
+                if engines.died(sessions, str(death), len(left)):
+                    waves.append(left)
+                    continue
                 if len(left) == 1 and engines.killed_by(left[0].hash) > 1:
                     refusal = f"killed the engine twice; the last time: {death}"
                     # What a server is asked is not to blame for the death of what asks it.
@@ -398,6 +416,9 @@ class Engines:
         self._worked: dict[str, float] = {}
         self.session = ""
         self._noted = False
+        self._lives = False  # whether any engine of this job has answered anything
+        # The batch, where it had to be smaller, and why.
+        self._smaller: dict[str, Any] | None = None
         self.forecast: dict[str, Any] | None = None  # written down before the engine is up
 
     @property
@@ -415,32 +436,46 @@ class Engines:
                 "one that answers",
                 f"See {self._log}; lower max_num_seqs or gpu_memory_utilization in the model's engine_limits.",
             )
-        self.session = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{self._starts}"
+        self.session = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}-{self._starts}"
         self._meter, self._began = gpu.Meter(self._gpus), time.monotonic()
         self._worked = {"requests": 0, "completion_tokens": 0, "stream_s": 0.0}
         self._engine = Supervisor(self._settings, self._log, self._model)
         self._noted = False
 
     def ready(self, sessions: journal.Appender) -> Supervisor:
-        """Return an engine that is up; start one if none is.
+        """Return an engine that is up; start one if none is, once more with a smaller batch if that may help.
 
         Raises:
             EngineError: it does not come up.
         """
-        if self._engine is None:
-            self.start()
-        engine = self._engine
-        assert engine is not None
-        if self.forecast is not None:
-            event = {"event": "forecast", "session": self.session, "forecast": self.forecast}
-            sessions.append([event])
-            self.forecast = None
-        while not engine.poll_start():
-            self.tick()
+        while True:
+            if self._engine is None:
+                self.start()
+            engine = self._engine
+            assert engine is not None
+            if self.forecast is not None and not self._noted:
+                event = {"event": "forecast", "session": self.session, "forecast": self.forecast}
+                sessions.append([event])
+            try:
+                while not engine.poll_start():
+                    self.tick()
+                break
+            except EngineError as error:
+                self._stopping.check()  # a cluster tells the engine's processes too
+                if not self._recover(sessions, error.got):
+                    got = self._in_full(error.got)
+                    raise EngineError(error.where, got, error.expected, error.fix) from error
+        self.forecast = None
         if not self._noted:
             self._noted = True
             log.info("%s: engine is up", self._model)
-            facts = {"event": "start", "session": self.session, "device": self._settings.device}
+            facts: dict[str, Any] = {
+                "event": "start",
+                "session": self.session,
+                "device": self._settings.device,
+            }
+            if self._smaller:
+                facts["smaller_batch"] = self._smaller
             self._meter.sample()
             used = {"start_s": time.monotonic() - self._began, "gpu": self._meter.describe()}
             used |= {f"start_{name}": value for name, value in self._meter.read().items()}
@@ -450,8 +485,36 @@ class Engines:
             self._last_sample = self._went
         return engine
 
+    def try_out(self, request: Request) -> None:
+        """Have an engine that follows one that died without any answer say a single token first.
+
+        Raises:
+            EngineError: it dies of that too.
+            Stopped: the job is to stop.
+        """
+        if self._lives or self._starts == 1 or self.is_remote:
+            return
+        engine = self._engine
+        assert engine is not None
+        sampling = {"max_tokens": 1, "temperature": 0.0}
+        try:
+            engine.submit([Request(TRIAL, request.token_ids[:1], sampling)])
+            for answers in engine.answers():
+                if answers:
+                    break
+                self.tick()
+        except EngineDied as death:
+            raise EngineError(
+                f"model {self._model}",
+                f"an engine that dies of any request: {death}",
+                "one that answers",
+                complaints.remedy(str(death)) or f"See {self._log}.",
+            ) from death
+        self._lives = True
+
     def count(self, answers: list[Answer]) -> None:
         """Count what the engine has answered; stream-seconds are the answers' latencies together."""
+        self._lives = self._lives or bool(answers)
         self._worked["requests"] += len(answers)
         self._worked["completion_tokens"] += sum(answer.completion_tokens for answer in answers)
         self._worked["stream_s"] += sum(answer.latency_s or 0.0 for answer in answers)
@@ -477,12 +540,64 @@ class Engines:
         told = vllm_log.read(self._log, gpus=max(1, len(self._gpus)))
         sessions.append([facts | self._meter.read() | told])
 
-    def died(self, sessions: journal.Appender, reason: str) -> None:
-        """Forget an engine that died."""
-        sessions.append([{"event": "died", "session": self.session, "reason": reason}])
+    def died(self, sessions: journal.Appender, reason: str, left: int) -> bool:
+        """Forget an engine that died; return whether the next one may do with the same requests what it could not.
+
+        Args:
+            sessions: the record of engine starts.
+            reason: its last words.
+            left: how many requests it had when it died; one alone may be what a batch is not.
+
+        Raises:
+            EngineError: no engine will do better.
+            Stopped: the job is to stop.
+        """
         if self._engine:
             self._engine.kill()
-        self._engine = None
+        self._stopping.check()  # as in `ready`
+        if self._recover(sessions, reason):
+            return True
+        fruitless = left > 1 and not self._worked["requests"]
+        if fruitless and self._smaller and complaints.crowded(reason):
+            raise EngineError(
+                f"model {self._model}",
+                self._in_full(reason),
+                "a batch that fits the GPU's memory",
+                complaints.remedy(reason) or "Lower max_num_seqs in the model's engine_limits.",
+            )
+        return False
+
+    def _recover(self, sessions: journal.Appender, reason: str) -> bool:
+        """Record what an engine ended with; return whether it was its batch, which is smaller from now on.
+
+        Raises:
+            EngineError: its GPU is gone.
+        """
+        sessions.append([{"event": "died", "session": self.session, "reason": reason}])
+        self._engine, self._noted = None, False
+        if words := self._meter.lost():
+            raise EngineError(
+                f"model {self._model}: GPU {','.join(self._gpus)}",
+                f"{words} from NVML, and of the engine: {reason}",
+                "a GPU that answers",
+                "Look at nvidia-smi and dmesg; reset it, or run the same command again on another machine.",
+            )
+        if self._smaller or self.is_remote or not complaints.crowded(reason):
+            return False
+        if (found := complaints.smaller(self._settings)) is None:
+            return False
+        self._settings, limits = found
+        self._smaller = {**limits, "because": reason}
+        told = "%s: out of memory (%s); trying once more with a smaller batch: %s"
+        log.warning(told, self._model, reason, _limits(limits))
+        print(told % (self._model, reason, _limits(limits)), file=sys.stderr)
+        return True
+
+    def _in_full(self, reason: str) -> str:
+        """Say of an engine that lacked memory that a smaller batch has been tried."""
+        if self._smaller is None or not complaints.crowded(reason):
+            return reason
+        return f"{reason}, with {_limits(self._smaller)} too"
 
     def killed_by(self, request: str) -> int:
         """Count one more engine that died with only this request, and return how many did."""
@@ -497,18 +612,20 @@ class Engines:
             self._engine.stop()
 
 
+def _limits(batch: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {batch[name]}" for name in complaints.BATCH)
+
+
 class Stopping:
     """Whether the job is to stop: a signal came, or the workflow that started the job is gone."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        workflow = os.environ.get("SNAKEVAL_WORKFLOW_PID")
         self._workflow: int | None = None
-        if workflow:
-            try:
-                self._workflow = os.pidfd_open(int(workflow))
-            except ProcessLookupError:
-                self.reason = "the workflow is gone"
+        try:
+            self._workflow = leash.workflow()
+        except ProcessLookupError:
+            self.reason = "the workflow is gone"
 
     def check(self) -> None:
         """Raise Stopped if the job is to stop."""

@@ -32,6 +32,36 @@ def check(
     check_config(model, entry, read_json(folder / "config.json"), device, images)
 
 
+def check_files(model: str, entry: Entry, fetched: Mapping[str, Any]) -> None:
+    """Refuse a model whose files are not as large as they were when they were fetched.
+
+    Args:
+        model: its name.
+        entry: its entry.
+        fetched: its status: `path`, `files` and, of these together, `bytes`.
+
+    Raises:
+        EngineError: a file is gone, cut off or another one.
+    """
+    folder = Path(fetched["path"])
+    places = [folder / name for name in fetched["files"]]
+    gone = [str(place) for place in places if not place.is_file()]
+    size = sum(place.stat().st_size for place in places) if not gone else None
+    if size == fetched["bytes"]:
+        return
+    # A snapshot of a hub holds links: the files themselves lie beside it.
+    whole = folder.parents[1] if folder.parent.name == "snapshots" else folder
+    own = "path" in (entry["source"] or {})
+    raise EngineError(
+        f"model {model}: {folder}",
+        f"no {gone[0]}" if gone else f"files of {size} bytes",
+        f"the {len(places)} files of {fetched['bytes']} bytes that were fetched",
+        "Restore the file, then run the same command again."
+        if own
+        else f"Delete {whole} and run the same command again: it is fetched anew.",
+    )
+
+
 def check_config(
     model: str, entry: Entry, config: Mapping[str, Any], device: str, images: bool = False
 ) -> None:

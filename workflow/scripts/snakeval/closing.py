@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from snakeval import reporting
+from snakeval.at_work import failed_fetches
 from snakeval.errors import StorageError
 from snakeval.judging import work_name
-from snakeval.plan import failed_fetches
 from snakeval.records import read_json
 from snakeval.registry import Pair, Run, quantized
 from snakeval.reporting import Failure
@@ -53,13 +53,15 @@ def find_failures(run: Run, root: Path, since: float) -> Iterator[Failure]:
     """Yield each pair without scores, with the stage that it did not pass and the reason."""
     models = {**run.models, **run.judges}
     fetched = {
-        "fetch_model": {model: _status(root / run.model_status(model)) for model in models},
+        "fetch_model": {model: read_status(root / run.model_status(model)) for model in models},
         "fetch_dataset": {
-            dataset: _status(root / run.dataset_status(dataset)) for dataset in run.datasets
+            dataset: read_status(root / run.dataset_status(dataset)) for dataset in run.datasets
         },
     }
-    engines = {(pair.model, pair.part): _status(root / pair.engine_status()) for pair in run.pairs}
-    judged = _status(root / run.judge_engine()) if run.judges else {}
+    engines = {
+        (pair.model, pair.part): read_status(root / pair.engine_status()) for pair in run.pairs
+    }
+    judged = read_status(root / run.judge_engine()) if run.judges else {}
     for pair in run.pairs:
         if pair.has_predictions(root) and pair.has_verdicts(root) and pair.has_scores(root):
             continue
@@ -120,7 +122,7 @@ def _not_fetched(
         if reason := _last_error(root / tried, since):
             return stage, reason, tried
     if base is not None and not status:  # a fetch of the base that broke off left the copy unmade
-        of_base = _status(root / run.model_status(base))
+        of_base = read_status(root / run.model_status(base))
         return _not_fetched(run, "fetch_model", base, of_base, root, since)
     return None
 
@@ -146,7 +148,7 @@ def _no_verdicts(
     return "judge", _last_error(root / log, since) or "not run", log
 
 
-def _status(path: Path) -> dict[str, Any]:
+def read_status(path: Path) -> dict[str, Any]:
     """Read a status file; empty where there is none that can be read."""
     try:
         status = read_json(path)
@@ -171,7 +173,7 @@ def clear(run: Run, root: Path) -> None:
     engines = {pair.engine_status() for pair in run.pairs}
     for path in engines | ({run.judge_engine()} if run.judges else set()):
         status = root / path
-        pairs = _status(status).get("pairs", {})
+        pairs = read_status(status).get("pairs", {})
         if any(entry.get("status") != "ok" for entry in pairs.values()):
             status.unlink()
             shutil.rmtree(status.with_suffix(".requests"), ignore_errors=True)

@@ -16,6 +16,8 @@ import errno
 import sys
 from collections.abc import Callable, Iterable
 
+from snakeval import leash
+
 
 class SnakevalError(Exception):
     """An error with a remedy.
@@ -74,6 +76,10 @@ class StorageError(SnakevalError):
             errno.EEXIST: "A file stands where a folder is needed: move it away.",
             errno.ENOTDIR: "A file stands where a folder is needed: move it away.",
             errno.EISDIR: "A folder stands where a file is needed: move it away.",
+            errno.ENOLCK: "That disk does not lock files: mount it with locks, or use another one.",
+            errno.ENOSYS: "That disk does not lock files: mount it with locks, or use another one.",
+            errno.ESTALE: "The network disk lost sight of it: run the same command again.",
+            errno.EIO: "That disk is failing: see dmesg, and use another one.",
         }
         fix = remedies.get(error.errno or 0, "Mend it, then run the same command again.")
         return cls(
@@ -95,8 +101,15 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(known) or 'none'}."
 
 
-def run_cli(main: Callable[[], int | None]) -> None:
-    """Run a script's `main`; an error that the user can mend is printed as lines, with exit code 2."""
+def run_cli(main: Callable[[], int | None], *, stops_itself: bool = False) -> None:
+    """Run a script's `main`; an error that the user can mend is printed as lines, with exit code 2.
+
+    Args:
+        main: the work; it returns the exit code.
+        stops_itself: whether it ends by itself when the workflow that started it does; else it is ended then.
+    """
+    if not stops_itself:
+        leash.end_with_workflow()
     try:
         code = main()
     except SnakevalError as error:

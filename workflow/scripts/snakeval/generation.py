@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -13,9 +13,10 @@ from snakeval import journal, pictures
 from snakeval.answering import Work, journal_record, made_request, run_job
 from snakeval.engine import Answer, Request, ShownImage
 from snakeval.errors import PromptError
-from snakeval.records import Sample, canonical_json, read_json, read_jsonl
+from snakeval.records import Sample, canonical_json, read_json
 from snakeval.registry import Pair, Run
 from snakeval.registry.spec import answer_tokens, prompt_tokens
+from snakeval.samples import read_samples
 from snakeval.thoughts import final_text
 
 if TYPE_CHECKING:
@@ -82,13 +83,12 @@ class Generation(Work):
         spec = self.run.spec(self.pair.model, self.pair.dataset)
         self._weights = [spec["model"], spec["generator"], commit]
         self._tokenizer = tokenizer
-        records = journal.read_journal(self.journal)
+        records = journal.read_answers(self.journal)
         # Only a conversation needs the answers themselves.
-        self._known = {
-            record["request"]: record if self._dataset["turns"] else None for record in records
-        }
+        self._known = records if self._dataset["turns"] else dict.fromkeys(records)
         self.lines = {}
         for number, sample in self.samples():
+            self.tick()
             if (image := self._image(sample)) and not Path(image.path).is_file():
                 place = Path(image.path).parents[1]
                 self.reason = (
@@ -119,7 +119,7 @@ class Generation(Work):
 
     def samples(self) -> Iterable[tuple[int, Sample]]:
         """Return the samples that are asked about, and their numbers."""
-        every: Iterator[Sample] = read_jsonl(self.run.samples(self.pair.dataset))
+        every = read_samples(self.run, self.pair.dataset)
         return enumerate(islice(every, self.run.settings["limit"]))
 
     def follow_up(self, answer: Answer) -> Request | Answer | None:

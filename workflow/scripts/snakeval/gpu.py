@@ -19,6 +19,12 @@ from typing import Any
 
 from snakeval.errors import EngineError, StorageError
 
+# What NVML says of a GPU that has fallen off the bus or whose driver is gone; of others it says it does not tell.
+GONE = (
+    *("GPU_IS_LOST", "RESET_REQUIRED", "NOT_FOUND"),
+    *("DRIVER_NOT_LOADED", "LIB_RM_VERSION_MISMATCH", "UNKNOWN"),
+)
+
 
 def visible() -> list[str]:
     """Return the GPUs this process may use: NVML indices or identifiers, in order."""
@@ -29,9 +35,9 @@ def visible() -> list[str]:
 
     try:
         pynvml.nvmlInit()
+        return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError:
         return []
-    return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
 
 
 def device() -> str:
@@ -202,7 +208,10 @@ class Meter:
         import pynvml
 
         self._nvml = pynvml
-        self._handles = [handle(name) for name in names]
+        try:
+            self._handles = [handle(name) for name in names]
+        except pynvml.NVMLError:  # CUDA may have a name for it that NVML does not know
+            self._handles = []
         self._samples: dict[str, list[float]] = {"utilization": [], "watts": [], "bytes": []}
         self._began, self._joules_before = time.monotonic(), self._joules()
 
@@ -242,11 +251,25 @@ class Meter:
         """Return name, driver and count of the GPUs; None where there are none."""
         if not self._handles:
             return None
-        return {
-            "name": str(self._nvml.nvmlDeviceGetName(self._handles[0])),
-            "driver": str(self._nvml.nvmlSystemGetDriverVersion()),
-            "count": len(self._handles),
-        }
+        try:
+            return {
+                "name": str(self._nvml.nvmlDeviceGetName(self._handles[0])),
+                "driver": str(self._nvml.nvmlSystemGetDriverVersion()),
+                "count": len(self._handles),
+            }
+        except self._nvml.NVMLError:
+            return None
+
+    def lost(self) -> str | None:
+        """Return NVML's words on a GPU that has been there and is gone now; None while all are there."""
+        nvml = self._nvml
+        for gpu in self._handles:
+            try:
+                nvml.nvmlDeviceGetMemoryInfo(gpu)
+            except nvml.NVMLError as error:
+                if error.value in (getattr(nvml, f"NVML_ERROR_{name}") for name in GONE):
+                    return str(error)
+        return None
 
     def _joules(self) -> float | None:
         millijoules = self._each(self._nvml.nvmlDeviceGetTotalEnergyConsumption)

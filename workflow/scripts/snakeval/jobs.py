@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
+import platform
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from snakeval.answering import Stopped
 from snakeval.errors import SnakevalError
+from snakeval.prompts import skip_torch
 from snakeval.records import write_text
 from snakeval.registry import Pair, Run, read_run
 
@@ -52,6 +55,11 @@ def engine_parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def work_offline() -> None:
+    """Let no library ask a hub: what a job needs was fetched before it, and its node may have no network."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
 def run_engine(model: str, log: Path, job: Callable[[], None]) -> int:
     """Run a job; return its exit code: 143 where it was told to stop.
 
@@ -63,8 +71,11 @@ def run_engine(model: str, log: Path, job: Callable[[], None]) -> int:
     Raises:
         SnakevalError: the job's; it stands in the log too.
     """
+    work_offline()
     write_text(log, "")
     logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.info("%s: process %d on %s", model, os.getpid(), platform.node())
+    skip_torch()  # the engine is a process of its own
     try:
         job()
     except Stopped as reason:

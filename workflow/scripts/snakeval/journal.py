@@ -9,18 +9,27 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from snakeval.errors import StorageError
 from snakeval.records import canonical_json
 
 ROOT = Path("results/journal")
+LATE_S = 10  # until a network disk shows what another machine has written
+ANSWER = (
+    *("request", "completion", "finish_reason", "completion_tokens"),
+    *("latency_s", "ttft_s", "session"),
+)
+
+log = logging.getLogger(__name__)
 
 
 def journal_path(model: str, dataset: str) -> Path:
@@ -38,8 +47,12 @@ def sessions_path(model: str) -> Path:
     return ROOT / f"{model}.engines.jsonl"
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a journal; what is no JSON object is left out, and so asked again.
+def read_journal(path: Path, names: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Return the records of a journal; a line that is none is told, left out, and so asked again.
+
+    Args:
+        path: the journal.
+        names: what each record holds.
 
     Raises:
         StorageError: the file is there but cannot be read.
@@ -47,19 +60,41 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     try:
         with path.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     break
                 try:
                     record = json.loads(line)
                 except ValueError:
-                    continue
-                if isinstance(record, dict):
+                    record = None
+                if isinstance(record, dict) and record.keys() >= set(names):
                     records.append(record)
+                else:
+                    log.warning(
+                        "%s, line %d: damaged; what stood there is made again", path, number
+                    )
     except FileNotFoundError:
         return []
     except OSError as error:
         raise StorageError.from_os_error(error, path) from error
+    return records
+
+
+def read_answers(path: Path, wanted: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return the answers of a journal by their request.
+
+    Args:
+        path: the journal.
+        wanted: requests that have an answer there; a disk that another machine wrote to may show it late.
+
+    Raises:
+        StorageError: the file is there but cannot be read.
+    """
+    for left in reversed(range(LATE_S + 1)):
+        records = {record["request"]: record for record in read_journal(path, ANSWER)}
+        if not left or records.keys() >= set(wanted):
+            break
+        time.sleep(1)
     return records
 
 
@@ -70,21 +105,22 @@ def read_sessions(model: str, root: Path = Path()) -> dict[str, dict[str, Any]]:
         StorageError: the file is there but cannot be read.
     """
     found: dict[str, dict[str, Any]] = {}
-    for record in read_journal(root / sessions_path(model)):
+    for record in read_journal(root / sessions_path(model), ("session",)):
         merged = found.setdefault(record["session"], {})
         merged.update({name: value for name, value in record.items() if name != "event"})
     return found
 
 
 class Appender:
-    """Appends records to a journal; use as a context manager, under the model's lock."""
+    """Appends records to a journal, which other processes may do too; use as a context manager."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-            self._cut_torn_line()
+            with self._alone():
+                pass
         except OSError as error:
             raise StorageError.from_os_error(error, path) from error
 
@@ -97,16 +133,28 @@ class Appender:
         data = "".join(canonical_json(record) + "\n" for record in records).encode(
             "utf-8", "surrogatepass"
         )
-        size = os.fstat(self._descriptor).st_size
         try:
-            while data:
-                data = data[os.write(self._descriptor, data) :]
+            with self._alone() as size:
+                try:
+                    while data:
+                        data = data[os.write(self._descriptor, data) :]
+                except OSError:
+                    with suppress(OSError):  # a torn line is ignored anyway
+                        os.ftruncate(self._descriptor, size)
+                    raise
         except OSError as error:
-            with suppress(OSError):  # a torn line is ignored anyway
-                os.ftruncate(self._descriptor, size)
             raise StorageError.from_os_error(error, self._path) from error
 
-    def _cut_torn_line(self) -> None:
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        """Keep other writers away, those of other machines too; yield the size without a torn line."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield self._cut_torn_line()
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _cut_torn_line(self) -> int:
         size = os.fstat(self._descriptor).st_size
         end = size
         while end:
@@ -118,6 +166,7 @@ class Appender:
             end = start
         if end < size:
             os.ftruncate(self._descriptor, end)
+        return end
 
     def __enter__(self) -> Self:
         return self
@@ -132,28 +181,41 @@ class Appender:
         os.close(self._descriptor)
 
 
-class ModelLock:
-    """Keeps two runs from generating with one model at once; freed when its holder dies."""
+class PairLocks:
+    """Keeps two runs from answering the same pairs at once; freed when their holder dies.
 
-    def __init__(self, model: str) -> None:
-        self._path = ROOT / f"{model}.lock"
+    Other pairs of the same model are free, so that several engines may answer them on several GPUs.
+
+    Args:
+        model: whose engine answers, for messages.
+        journals: of the pairs.
+    """
+
+    def __init__(self, model: str, journals: Iterable[Path]) -> None:
         self._model = model
+        # All take them in one order: so none waits for one that waits for it.
+        self._paths = sorted(path.with_suffix(".lock") for path in journals)
 
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for path in self._paths:
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    self._lock(stack.enter_context(path.open("w")), path.stem)
+                except OSError as error:
+                    raise StorageError.from_os_error(error, path) from error
+            self._held = stack.pop_all()
+        return self
+
+    def _lock(self, file: IO[str], pair: str) -> None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("w")
-        except OSError as error:
-            raise StorageError.from_os_error(error, self._path) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(
-                f"{self._model}: another run generates with this model; waiting for it",
+                f"{self._model}: another run generates for {pair} with this model; waiting for it",
                 file=sys.stderr,
             )
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-        return self
+            fcntl.flock(file, fcntl.LOCK_EX)
 
     def __exit__(
         self,
@@ -161,4 +223,4 @@ class ModelLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self._held.close()

@@ -28,6 +28,7 @@ from snakeval.records import (
 )
 from snakeval.registry import Pair, Run
 from snakeval.registry.spec import GENERATOR_VERSION, answer_tokens, model_part, prompt_tokens
+from snakeval.samples import read_samples
 from snakeval.tasks import Question, Verdict
 from snakeval.thoughts import final_text
 
@@ -69,11 +70,11 @@ class Judging(Work):
         except EngineError as error:
             self.reason = str(error)
             return
-        known = {record["request"] for record in journal.read_journal(self.journal)}
+        known = journal.read_answers(self.journal)
         self.lines = {}
         refused: list[Answer] = []
-        samples: Iterator[Sample] = read_jsonl(run.samples(pair.dataset))
-        for number, sample in enumerate(samples):
+        for number, sample in enumerate(read_samples(run, pair.dataset)):
+            self.tick()
             for repeat in range(settings["repeats"]):
                 place = sample["id"], repeat
                 if place not in shown:  # behind the limit, or not answered

@@ -11,8 +11,9 @@ from typing import Any
 
 from snakeval import scoring, tasks
 from snakeval.errors import ScoringError, SnakevalError
-from snakeval.records import Prediction, Sample, read_json, read_jsonl, write_json
+from snakeval.records import Prediction, Sample, read_json, write_json
 from snakeval.registry import Run
+from snakeval.samples import read_samples
 
 FOLDER = Path("results", "oracle")
 MODEL = {
@@ -42,7 +43,7 @@ def check(run: Run, dataset: str) -> dict[str, Any]:
             f"dataset {dataset}", str(status["reason"]), "its rows", "Run the same command again."
         )
     task = tasks.get(entry["task"])
-    samples: list[Sample] = list(read_jsonl(run.samples(dataset)))[: run.settings["limit"]]
+    samples = list(read_samples(run, dataset))[: run.settings["limit"]]
     gold = _judged(task.gold, samples, entry, run.settings)
     wrong = _judged(task.wrong, samples, entry, run.settings)
     exceptions: Mapping[str, str] = entry["exceptions"]

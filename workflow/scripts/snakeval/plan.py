@@ -6,10 +6,7 @@ rules therefore admit only what is missing: an existing file has no producer, an
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
-import shutil
 import subprocess
 import sys
 import time
@@ -17,25 +14,24 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from snakeval import endpoint, oracle, parallel
-from snakeval.errors import ConfigError, EngineError, SnakevalError, StorageError
+from snakeval import at_work, endpoint, leash, oracle, parallel
+from snakeval.errors import ConfigError, EngineError, SnakevalError
 from snakeval.quantization import environment
-from snakeval.records import read_json
+from snakeval.records import canonical_json
 from snakeval.registry import Pair, Run, load, quantized
 from snakeval.registry.run import Missing, missing
-from snakeval.registry.selection import BASELINE
+from snakeval.registry.selection import BASELINE, CONFIRM
 
 METRICS, PREDICTIONS, VERDICTS = "metrics.json", "predictions.jsonl", "verdicts.jsonl"
 SUMMARY = Path("results/summary/provenance.json")
 REPORT = Path("reports/index.html")
-RUNNING = Path("results/.running")
 OTHER_TARGETS = frozenset(
     {
         *("benchmark", "compare", "export", "lock", "oracle"),
-        *("preflight", "quantize", "quantizer", "redo"),
+        *("preflight", "prune", "quantize", "quantizer", "redo", "status"),
     }
 )  # they make no pairs
-PROCESS_VARIABLE = "SNAKEVAL_WORKFLOW_PID"
+PROCESS_VARIABLE = leash.VARIABLE
 
 
 class Plan:
@@ -47,6 +43,8 @@ class Plan:
         chosen: whether the user named models or datasets for this run.
         root: the working directory.
         gpu_limit: how many GPUs Snakemake may give out at a time; None where nothing limits it.
+        workflow: Snakemake's own object; None without Snakemake.
+        started: when the run began, by the clock that dates the files; None for now.
     """
 
     def __init__(
@@ -56,11 +54,14 @@ class Plan:
         chosen: bool,
         root: Path = Path(),
         gpu_limit: int | None = None,
+        workflow: Any = None,
+        started: float | None = None,
     ) -> None:
+        self._workflow = workflow
         self.run, self.path, self._gpu_limit = run, str(path), gpu_limit
         self._chosen = chosen
         self.only_chosen = "--chosen" if chosen else ""
-        self._started = time.time()
+        self._started, self._began = started or time.time(), (time.time(), time.monotonic())
         self._pairs = {(pair.model, pair.dataset): pair for pair in run.pairs}
         lacking = {pair: missing(pair, root) for pair in run.pairs}
         unanswered = [pair for pair, files in lacking.items() if files.predictions]
@@ -72,6 +73,7 @@ class Plan:
         self._unanswered: dict[tuple[str, int], list[Pair]] = {}
         for pair in unanswered:
             self._unanswered.setdefault((pair.model, pair.part), []).append(pair)
+        self._unchecked = frozenset(model for model, _ in self._unanswered)  # by _check_gpus
         asked = list(run.entries())
         models = {model: run.model_status(model) for model in asked}
         samples = [run.samples(dataset) for dataset in run.datasets]
@@ -112,9 +114,21 @@ class Plan:
             path for pair in unscored for path in _asked_for(pair, lacking[pair], summary)
         ]
 
+    def wanted(self, _wildcards: Any) -> list[str]:
+        """Return the pairs' files that have to be asked for. One run at a time makes them."""
+        workflow = self._workflow
+        executed = workflow is not None and workflow.executor_plugin is not None
+        if executed and workflow.is_main_process and not workflow.dryrun:
+            try:
+                at_work.hold_results(Path())
+            except SnakevalError as error:
+                _refuse(error)
+        return self.pair_files
+
     def engine_inputs(self, wildcards: Any) -> dict[str, list[str]]:
         """Return what an engine start needs: its model, and the samples of its missing pairs."""
-        self._check_gpus(model for model, _ in self._unanswered)
+        self._check_gpus(self._unchecked)
+        self._unchecked = frozenset()
         datasets = [
             pair.dataset
             for pair in self._unanswered.get((wildcards.model, int(wildcards.part)), ())
@@ -234,8 +248,31 @@ class Plan:
                 except EngineError as error:
                     yield f"model {model}: {error}"
 
-    def redo_input(self, _wildcards: Any) -> str:
+    def beside_runs(self, _wildcards: Any) -> list[str]:
+        """Ask for no file, and have Snakemake leave locks alone: what makes no result meets no run's files.
+
+        Otherwise Snakemake 9, when it ends, would remove the locks of all others that are at work here.
+        """
+        if self._workflow is not None:
+            self._workflow.persistence.lock = self._workflow.persistence.noop
+        return []
+
+    def prune_input(self, wildcards: Any) -> list[str]:
+        """Ask for no file; what is to be removed, is while no other Snakemake is at work here."""
+        if self.run.settings[CONFIRM]:
+            try:
+                at_work.hold_alone(Path())
+            except SnakevalError as error:
+                _refuse(error)
+        return self.beside_runs(wildcards)
+
+    def given(self, _wildcards: Any) -> str:
+        """Return what was given by --configfile and --config, as JSON."""
+        return canonical_json(dict(self._workflow.config))
+
+    def redo_input(self, wildcards: Any) -> str:
         """Return the run whose pairs `redo` drops; without a choice it would drop all, and refuses."""
+        self.beside_runs(wildcards)
         if not self._chosen:
             _refuse(
                 SnakevalError(
@@ -247,8 +284,9 @@ class Plan:
             )
         return self.path
 
-    def compare_input(self, _wildcards: Any) -> str:
+    def compare_input(self, wildcards: Any) -> str:
         """Return the run whose settings say what `compare` compares with; without a baseline it refuses."""
+        self.beside_runs(wildcards)
         if self.run.settings[BASELINE] is None:
             _refuse(
                 SnakevalError(
@@ -269,12 +307,18 @@ class Plan:
         if targets and OTHER_TARGETS.issuperset(targets):
             return
         script = "workflow/scripts/close_run.py"
-        command = [sys.executable, script, "--run", self.path, "--since", str(self._started)]
+        command = [sys.executable, script, "--run", self.path, "--since", str(self._since())]
         subprocess.run(command, check=False)
+
+    def _since(self) -> float:
+        """Return when the run began, by the clock as it goes now: it may have been set back meanwhile."""
+        wall, steady = self._began
+        set_back = (time.time() - wall) - (time.monotonic() - steady)
+        return self._started + min(0.0, set_back)
 
     def finish(self) -> None:
         """Say where the report lies, and on which datasets the oracle has not been asked."""
-        if REPORT.exists() and REPORT.stat().st_mtime >= self._started:
+        if REPORT.exists() and REPORT.stat().st_mtime >= self._since():
             if never := oracle.never_passed(list(self.run.datasets)):
                 print(
                     f"warning: not checked that right answers score 1 and wrong ones do not: {', '.join(never)}. "
@@ -366,14 +410,17 @@ def start(workflow: Any, config: Mapping[str, Any]) -> Plan:
                 "Change there and run the same command again.",
             )
         run = load(config, root)
+        started = None
         if workflow.is_main_process:
-            hold(root)
+            started = at_work.hold(root)
             for note in run.notes:
                 print(f"note: {note}", file=sys.stderr)
             for pair in run.left_out:
                 print("left out: {model} on {dataset}: {reason}".format(**pair), file=sys.stderr)
         _use_this_python()
-        plan = Plan(run, run.save(root), chosen(config), gpu_limit=_gpu_limit(workflow))
+        limit = _gpu_limit(workflow)
+        path = run.save(root)
+        plan = Plan(run, path, chosen(config), gpu_limit=limit, workflow=workflow, started=started)
         for line in plan.missing_keys_of_endpoints() if workflow.is_main_process else ():
             print(f"warning: {line}", file=sys.stderr)
         return plan
@@ -410,54 +457,3 @@ def _use_this_python() -> None:
     if path[0] != folder:
         os.environ["PATH"] = os.pathsep.join([folder, *path])
     os.environ[PROCESS_VARIABLE] = str(os.getpid())
-
-
-_held: list[int] = []  # open for the life of the process: closing would let go of the lock
-
-
-def hold(root: Path) -> None:
-    """Mark that a Snakemake runs here, until this process ends; clean up if it is the only one.
-
-    Raises:
-        StorageError: `results/` cannot be written.
-    """
-    path = root / RUNNING
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        _held.append(descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
-            clear_left_overs(root)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-    except OSError as error:
-        raise StorageError.from_os_error(error, path) from error
-
-
-def clear_left_overs(root: Path) -> None:
-    """Remove what a killed run left and the next must not build on.
-
-    That is: the status files of engine starts, and those of fetches that failed or whose model is gone.
-    """
-    shutil.rmtree(root / "results" / "engines", ignore_errors=True)
-    for path in failed_fetches(root):
-        path.unlink(missing_ok=True)
-        path.with_suffix(".jsonl").unlink(missing_ok=True)
-
-
-def failed_fetches(root: Path) -> Iterator[Path]:
-    """Yield the status files of datasets and models that could not be had, or are not there any more."""
-    for path in root.glob("results/[dm]*s/*/*.json"):
-        if path.parts[-3] in ("datasets", "models") and re.fullmatch(r"[0-9a-f]{12}", path.stem):
-            try:
-                status = read_json(path)
-                places = filter(None, map(status.get, ("path", "tokenizer_path")))
-                gone = any(not (root / str(place)).exists() for place in places)
-                failed = status["status"] != "ok" or gone
-            except (StorageError, KeyError, TypeError):
-                failed = True
-            if failed:
-                yield path

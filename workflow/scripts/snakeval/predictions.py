@@ -114,8 +114,9 @@ def answered(
             "one to each request",
             f"{mine['reason']} Log: {status['log']}",
         )
-    records = {record["request"]: record for record in journal.read_journal(path)}
-    for line in read_jsonl(status_path.with_suffix(".requests") / f"{name}.jsonl"):
+    lines = list(read_jsonl(status_path.with_suffix(".requests") / f"{name}.jsonl"))
+    records = journal.read_answers(path, {line["request"] for line in lines})
+    for line in lines:
         record = records.get(line["request"])
         if record is None:
             raise StorageError(

@@ -6,11 +6,12 @@ and never a part. Numbers that were not measured are None, never 0.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NotRequired, TypedDict
 
@@ -191,19 +192,33 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StorageError: as `write_bytes`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
+        with _own(temporary) as file:
+            try:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise StorageError.from_os_error(error, path) from error
+
+
+def _own(path: Path) -> BinaryIO:
+    """Open an empty file that no other process writes to; what a killed one left is taken over."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        file = os.fdopen(descriptor, "wb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):  # whoever had it before has renamed or removed it
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                file.truncate(0)
+                return file
+        file.close()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -232,17 +247,24 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def read_jsonl(path: Path) -> Iterator[Any]:
+def read_jsonl(path: Path, without: str | None = None) -> Iterator[Any]:
     """Read one record a line.
 
+    Args:
+        path: the file.
+        without: a list of numbers that is left out: to read long ones takes most of the time.
+
     Raises:
-        StorageError: missing, unreadable, or a line that is not JSON (its number is named).
+        StorageError: missing, unreadable, or a line that is no JSON object (its number is named).
     """
     try:
-        with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
-            for number, line in enumerate(file, start=1):
+        with path.open("rb") as file:
+            for number, data in enumerate(file, start=1):
                 try:
-                    yield json.loads(line)
+                    line = data.decode("utf-8", "surrogatepass")
+                    row = json.loads(_cut(line, without) if without else line)
+                    if not isinstance(row, dict):
+                        raise ValueError(f"a {type(row).__name__}")
                 except ValueError as error:
                     raise StorageError(
                         f"{path}, line {number}",
@@ -250,5 +272,12 @@ def read_jsonl(path: Path) -> Iterator[Any]:
                         "one JSON object",
                         "Delete the file and run the same command again.",
                     ) from error
+                yield row
     except OSError as error:
         raise StorageError.from_os_error(error, path) from error
+
+
+def _cut(line: str, name: str) -> str:
+    """Cut a list of numbers out of a record; no text can look like one, as quotes in texts are escaped."""
+    before, found, rest = line.partition(f',"{name}":[')
+    return before + rest[rest.index("]") + 1 :] if found else line

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from snakeval.errors import StorageError
-from snakeval.journal import ModelLock, journal_path, verdicts_path
+from snakeval.journal import PairLocks, journal_path, verdicts_path
 from snakeval.registry import Run
 
 
@@ -24,24 +24,20 @@ def drop(run: Run, root: Path) -> Iterator[str]:
     Raises:
         StorageError: something cannot be deleted.
     """
-    for model in run.models:
-        with ModelLock(model):
-            for pair in run.pairs:
-                if pair.model != model:
-                    continue
-                found = False
-                paths = (
-                    pair.folder().parent,
-                    journal_path(model, pair.dataset),
-                    *(verdicts_path(judge, model, pair.dataset) for judge in run.judges),
-                )
-                for path in paths:
-                    if (root / path).exists():
-                        _delete(root / path)
-                        found = True
-                        yield f"dropped {root / path}"
-                if not found:
-                    yield f"nothing to drop of {pair.model} on {pair.dataset}"
+    for pair in run.pairs:
+        journals = [
+            journal_path(pair.model, pair.dataset),
+            *(verdicts_path(judge, pair.model, pair.dataset) for judge in run.judges),
+        ]
+        found = False
+        with PairLocks(pair.model, journals):
+            for path in (pair.folder().parent, *journals):
+                if (root / path).exists():
+                    _delete(root / path)
+                    found = True
+                    yield f"dropped {root / path}"
+        if not found:
+            yield f"nothing to drop of {pair.model} on {pair.dataset}"
 
 
 def _delete(path: Path) -> None:

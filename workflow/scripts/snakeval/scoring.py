@@ -27,6 +27,7 @@ from snakeval.records import (
 )
 from snakeval.registry import Pair, Run
 from snakeval.registry.protocol import protocol
+from snakeval.samples import read_samples
 from snakeval.thoughts import final_text
 
 SHORT = 60  # characters of a cluster's name; a longer one is a passage, known by its fingerprint
@@ -266,7 +267,7 @@ def write_scores(run: Run, pair: Pair) -> None:
     path = pair.folder() / "predictions.jsonl"
     predictions: list[Prediction] = list(read_jsonl(path))
     scored = score_pair(
-        list(read_jsonl(run.samples(pair.dataset))),
+        list(read_samples(run, pair.dataset)),
         predictions,
         run.datasets[pair.dataset],
         run.models[pair.model],

@@ -26,8 +26,8 @@ HEARTBEAT_S = 1.0
 def run(pipe: Connection, settings: EngineSettings, log: Path, job_pid: int) -> None:
     """Be the engine's process: own session, output to `log`, gone when the job is gone."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the job decides how to stop
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a cluster tells every process of a job
+        signal.signal(number, signal.SIG_IGN)  # the job decides how to stop
     _watch(job_pid, keep=pipe.fileno())
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(descriptor, 1)

@@ -12,12 +12,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from snakeval.engine import Answer, EngineSettings, Request, host
+from snakeval.engine import Answer, EngineSettings, Request, complaints, host
 from snakeval.errors import EngineError, one_line
 
 POLL_S = 0.5
 SUBMIT_CHUNK = 256
 STOP_S = 5.0
+LOOKED_AT = 100_000  # bytes at a log's end: a traceback of each process of an engine
 
 
 class EngineDied(Exception):
@@ -52,6 +53,7 @@ class Supervisor:
         self._process.start()
         theirs.close()
         self.facts: dict[str, Any] | None = None
+        self._told_to_end = False
 
     def poll_start(self) -> bool:
         """Wait up to half a second for the engine; True once it is up.
@@ -66,7 +68,7 @@ class Supervisor:
             if message is not None:
                 self._raise_if_hopeless(message)
                 if message[0] != "ready":
-                    raise self._start_error(message[1])
+                    raise self._start_error(self._why(message[1]))
                 self.facts = dict(message[1])
         return self.facts is not None
 
@@ -103,12 +105,13 @@ class Supervisor:
             self._heard = now
             self._raise_if_hopeless(message)
             if message[0] == "failed":
-                raise EngineDied(one_line(message[1]))
+                raise EngineDied(self._why(message[1]))
             yield message[1] if message[0] == "answers" else []
 
     def last_answers(self) -> Iterator[list[Answer]]:
         """Tell the engine to end, and yield what it has finished until then, for a few seconds at most."""
         deadline = time.monotonic() + STOP_S
+        self._told_to_end = True
         with suppress(OSError):
             self._pipe.send(("stop",))
         while time.monotonic() < deadline:
@@ -120,7 +123,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """End the engine: let it leave by itself for a few seconds, then kill it and all it started."""
-        if self.facts is not None:
+        if self.facts is not None and not self._told_to_end:
             for _ in self.last_answers():
                 pass
         self.kill()
@@ -145,6 +148,7 @@ class Supervisor:
                 self._process.join()
                 return ("failed", self._last_words())
         if ready:
+            self._process.join()  # its exit code comes a moment later
             return ("failed", self._last_words())
         return None
 
@@ -158,19 +162,22 @@ class Supervisor:
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         return f"the engine ended with {how}; its last line: {self._last_line()}"
 
+    def _why(self, said: str) -> str:
+        """Return why the engine ended: what it said, or the line of its log that it points to."""
+        return self._last_line() if complaints.points_elsewhere(said) else one_line(said)
+
     def _last_line(self) -> str:
-        """Return the last line the engine printed that says something about an error, else its last."""
+        """Return the line that the engine printed which says most about why it ended."""
         if not self._log.exists():
             return "none"
         with self._log.open("rb") as file:
-            file.seek(max(self._log_start, self._log.stat().st_size - 20_000))
+            file.seek(max(self._log_start, self._log.stat().st_size - LOOKED_AT))
             lines = [
                 one_line(line)
                 for line in file.read().decode("utf-8", "replace").splitlines()
                 if line.strip()
             ]
-        telling = [line for line in lines if "Error" in line or "error:" in line]
-        return (telling or lines or ["none"])[-1][:500]
+        return complaints.telling(lines)[:500]
 
     def _start_error(self, got: str) -> EngineError:
         self.kill()
@@ -178,5 +185,6 @@ class Supervisor:
             f"model {self._model}: engine start",
             one_line(got)[:600],
             "an engine that is ready",
-            f"See {self._log}; then correct the model's entry in config/models.yaml.",
+            complaints.remedy(got)
+            or f"See {self._log}; then correct the model's entry in config/models.yaml.",
         )

@@ -77,8 +77,14 @@ class Preflight:
     problems: list[SnakevalError] = field(default_factory=list)
 
 
-def look(run: Run) -> Preflight:
-    """Return what a run will meet; nothing is fetched, written or started."""
+def look(run: Run, closely: bool = True) -> Preflight:
+    """Return what a run will meet; nothing is fetched, written or started.
+
+    Args:
+        run: the resolved run.
+        closely: whether the hub is asked and prompts are rendered. Else all that takes time is left out: of what is
+            not here only the registry's facts are known, and no problem is found.
+    """
     hub, on = Hub(), models_.target(run)
     reasons = {pair: why(run, pair) for pair in run.pairs}
     answering = [pair for pair, reason in reasons.items() if reason.step is Step.ANSWER]
@@ -98,27 +104,33 @@ def look(run: Run) -> Preflight:
         run=run,
         target=on,
         models={
-            name: models_.look(run, name, on, hub, name in started | bases, name in started)
+            name: models_.look(
+                *(run, name, on, hub),
+                fetched=closely and name in started | bases,
+                started=closely and name in started,
+            )
             for name in names
             if name not in remote
         },
         endpoints=remote,
-        datasets={name: _dataset(run, name, hub, name in busy) for name in run.datasets},
+        datasets={
+            name: _dataset(run, name, hub, closely and name in busy) for name in run.datasets
+        },
         reasons=reasons,
-        planned=_planned(run, answering, reasons),
+        planned=_planned(run, answering, reasons, closely),
     )
     found.starts = list(_starts(found, answering, judging))
     found.cache, found.free = sources.free_space()
     found.needed = sum(model.missing or 0 for model in found.models.values())
-    found.problems = list(_problems(found, started, hub))
+    found.problems = list(_problems(found, started, hub)) if closely else []
     found.unreachable = hub.gone.got if hub.gone else None
     return found
 
 
 def _planned(
-    run: Run, answering: Iterable[Pair], reasons: Mapping[Pair, Reason]
+    run: Run, answering: Iterable[Pair], reasons: Mapping[Pair, Reason], rendering: bool
 ) -> dict[Pair, Planned]:
-    planner = Planner(run)
+    planner = Planner(run, rendering)
     return {pair: planner.plan(pair, reasons[pair]) for pair in answering}
 
 

@@ -42,11 +42,13 @@ class Reason(NamedTuple):
         step: where it begins.
         text: for people.
         held: samples × repeats whose answers the journal surely holds.
+        journalled: requests whose answers it holds where nothing tells that they are others'.
     """
 
     step: Step
     text: str
     held: float = 0.0
+    journalled: int = 0
 
 
 def why(run: Run, pair: Pair, root: Path = Path()) -> Reason:
@@ -78,20 +80,35 @@ def _unanswered(run: Run, pair: Pair, lacking: list[str], root: Path) -> Reason:
         return Reason(Step.ANSWER, f"deleted ({gone}): comes from the journal", math.inf)
     earlier = _newest_spec(root / pair.folder().parent)
     if earlier is None:
-        if (root / journal.journal_path(pair.model, pair.dataset)).exists():
-            return Reason(Step.ANSWER, "stopped or deleted: goes on with what the journal holds")
+        if (path := root / journal.journal_path(pair.model, pair.dataset)).exists():
+            text = "stopped or deleted: goes on with what the journal holds"
+            return Reason(Step.ANSWER, text, journalled=_lines(path))
         return Reason(Step.ANSWER, "new")
     new = run.spec(pair.model, pair.dataset)
+    held = 0.0 if any(earlier.get(part) != new[part] for part in PARTS) else _held(earlier, new)
+    return Reason(Step.ANSWER, changes(earlier, new), held)
+
+
+def changes(earlier: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Say in what a spec differs from an earlier one."""
     texts = [
         f"{label}{_difference(earlier.get(part), new[part])}"
         for part, label in PARTS.items()
         if earlier.get(part) != new[part]
     ]
-    held = 0.0 if texts else _held(earlier, new)
     for name in ("limit", "repeats"):
         if earlier.get(name) != new[name]:
             texts.append(_amount(name, earlier.get(name), new[name]))
-    return Reason(Step.ANSWER, "; ".join(texts) or "made by another version", held)
+    return "; ".join(texts) or "made by another version"
+
+
+def _lines(path: Path) -> int:
+    """Return how many lines a journal has."""
+    try:
+        with path.open("rb") as file:
+            return sum(1 for _ in file)
+    except OSError as error:
+        raise StorageError.from_os_error(error, path) from error
 
 
 def _newest_spec(folder: Path) -> Mapping[str, Any] | None:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from snakeval.errors import one_line
-from snakeval.forecast import Estimate
+from snakeval.forecast import Estimate, total
 from snakeval.forecast.memory import GIB
 from snakeval.preflight import Preflight, Start, total_gpu_seconds
 from snakeval.preflight.reasons import Step
-from snakeval.reporting.formats import MISSING, count, seconds, several
+from snakeval.reporting.formats import MISSING, amount, count, seconds, several
 from snakeval.sources import hub
 from snakeval.sources.probe import has_token
 
@@ -37,13 +37,15 @@ def _lines(found: Preflight) -> Iterator[str]:
     gone = f"; access could not be checked: {found.unreachable}" if found.unreachable else ""
     yield f"Hub: {hub.endpoint()}, {token}{gone}."
     yield f"Disk: {found.needed / 1e9:.1f} GB to come, {found.free / 1e9:.1f} GB free for {found.cache}."
-    yield from _table("Models", _models(found))
-    yield from _table("Endpoints", _endpoints(found))
-    yield from _table("Memory", _memory(found))
-    yield from _table("Datasets", _datasets(found))
-    yield from _table("Pairs", _pairs(found))
-    yield from _table("Engine starts", _starts(found))
-    yield from _total(found)
+    yield from table("Models", _models(found))
+    yield from table("Endpoints", _endpoints(found))
+    yield from table("Memory", _memory(found))
+    yield from table("Datasets", _datasets(found))
+    yield from table("Pairs", _pairs(found))
+    yield from table("Engine starts", _starts(found))
+    if found.starts:
+        yield ""
+        yield from totals(found)
     if found.problems:
         yield ""
         yield f"{len(found.problems)} will surely fail:"
@@ -124,7 +126,7 @@ def _pairs(found: Preflight) -> Iterator[Sequence[str]]:
                 f"{about}{planned.requests:,.0f}",
                 f"{about}{asked.requests:,.0f}",
                 f"{about}{asked.prompt_tokens:,.0f}",
-                _range(tokens, _number) if tokens.value else "0",
+                between(tokens, _number) if tokens.value else "0",
                 source,
             ]
         yield pair.model, pair.dataset, *cells, reason.text
@@ -143,8 +145,8 @@ def _starts(found: Preflight) -> Iterator[Sequence[str]]:
         estimates = (cost.start_s, cost.answer_s, cost.joules)
         sources = dict.fromkeys(part for one in estimates if one for part in one.source.split("; "))
         yield (
-            *(name, str(start.gpus), f"{least}{asked}", _range(cost.start_s, seconds)),
-            *(least + _range(cost.answer_s, seconds), least + energy, "; ".join(sources)),
+            *(name, str(start.gpus), f"{least}{asked}", between(cost.start_s, seconds)),
+            *(least + between(cost.answer_s, seconds), least + energy, "; ".join(sources)),
         )
 
 
@@ -157,11 +159,8 @@ def _energy(start: Start) -> str:
     return f"{value:,.0f} ({low:,.0f} to {high:,.0f})"
 
 
-def _total(found: Preflight) -> Iterator[str]:
+def totals(found: Preflight) -> Iterator[str]:
     """Yield the sums over all engine starts."""
-    if not found.starts:
-        return
-    yield ""
     used = total_gpu_seconds(found.starts).times(1 / 3600)
     if not used.value:
         yield "GPU time: none."
@@ -172,9 +171,18 @@ def _total(found: Preflight) -> Iterator[str]:
         if start.gpus
     )
     least = "" if known else "at least "
-    yield f"GPU time: {least}{_range(used, _hundredths)} hours, starts included."
+    yield f"GPU time: {least}{between(used, _hundredths)} hours, starts included."
+    if joules := _joules(found):
+        yield f"Energy: {least}{between(joules.times(1 / 3.6e6), amount)} kWh."
     if (price := found.run.settings.get("price_per_gpu_hour")) is not None:
-        yield f"Price: {least}{_range(used.times(price), _hundredths)} at {price:g} a GPU-hour."
+        yield f"Price: {least}{between(used.times(price), _hundredths)} at {price:g} a GPU-hour."
+
+
+def _joules(found: Preflight) -> Estimate | None:
+    """Return the energy of all engine starts, as far as it is known."""
+    costs = [start.cost for start in found.starts if start.cost is not None]
+    parts = [one for cost in costs for one in (cost.start_joules, cost.joules) if one is not None]
+    return total(parts) if parts else None
 
 
 def _hundredths(value: float) -> str:
@@ -185,7 +193,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _range(estimate: Estimate | None, written: Callable[[Any], str]) -> str:
+def between(estimate: Estimate | None, written: Callable[[Any], str]) -> str:
     """Write an estimate with what it may lie between."""
     if estimate is None:
         return MISSING
@@ -193,7 +201,7 @@ def _range(estimate: Estimate | None, written: Callable[[Any], str]) -> str:
     return f"{value} ({low} to {high})"
 
 
-def _table(title: str, rows: Iterator[Sequence[str]]) -> Iterator[str]:
+def table(title: str, rows: Iterator[Sequence[str]]) -> Iterator[str]:
     """Yield the lines of a table: its title, the header, the rows; nothing where there is no row."""
     header, *lines = ([one_line(cell) for cell in row] for row in rows)
     if not lines:

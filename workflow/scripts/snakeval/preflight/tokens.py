@@ -44,10 +44,15 @@ class Planned:
 
 
 class Planner:
-    """Plans the pairs of a run; tokenizers are loaded once."""
+    """Plans the pairs of a run; tokenizers are loaded once.
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    Args:
+        run: the resolved run.
+        rendering: whether prompts are rendered where they can be; else all is guessed, at once.
+    """
+
+    def __init__(self, run: Run, rendering: bool = True) -> None:
+        self._run, self._rendering = run, rendering
         self._tokenizers: dict[str, Any] = {}
 
     def plan(self, pair: Pair, reason: Reason) -> Planned:
@@ -56,7 +61,7 @@ class Planner:
             _ok(self._run.model_status(pair.model)),
             _ok(self._run.dataset_status(pair.dataset)),
         )
-        if model is not None and dataset is not None:
+        if self._rendering and model is not None and dataset is not None:
             try:
                 return self._counted(pair, model, int(dataset["rows"]))
             except SnakevalError as error:
@@ -126,7 +131,7 @@ class Planner:
             mean = (known or TYPICAL_PROMPT) * choices
             prompt = said(mean, answer.value / turns, turns)
             source = "the registry's facts" if known else "a typical prompt"
-        left = max(0.0, answers - reason.held)
+        left = max(0.0, answers - max(reason.held, reason.journalled / several))
         asked = Asked(left * several, left * prompt, answer.times(left), longest)
         return Planned(answers * several, asked, False, source)
 

@@ -9,7 +9,7 @@ Importing this package loads neither torch nor transformers; `load_tokenizer` do
 from snakeval.prompts.conversation import render_question, render_turn
 from snakeval.prompts.likelihood import RenderedChoice, render_choices
 from snakeval.prompts.rendering import Rendered, render
-from snakeval.prompts.tokenization import Tokenizer, load_tokenizer
+from snakeval.prompts.tokenization import Tokenizer, load_tokenizer, skip_torch
 from snakeval.prompts.untokenized import Untokenized
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "render_choices",
     "render_question",
     "render_turn",
+    "skip_torch",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,25 +23,33 @@ OPTIONAL = ("datasets", "optional_datasets")
 SINGULAR = {"models": "model", "datasets": "dataset", "categories": "category"}
 
 
-def load(config: Mapping[str, Any], root: Path) -> Run:
+def load(
+    config: Mapping[str, Any], root: Path, pairs: Sequence[tuple[str, str]] | None = None
+) -> Run:
     """Resolve a run.
 
     Args:
         config: what the user gave by --configfile and --config, and nothing else.
         root: the repository's folder.
+        pairs: models and datasets that are taken in place of the selected ones; None takes these.
 
     Raises:
         ConfigError: everything that is wrong, one line each.
         StorageError: the hashes of large local files cannot be written down.
     """
-    return _Loader(config, root).run()
+    return _Loader(config, root, pairs).run()
 
 
 class _Loader:
     """Gathers what is wrong, and goes on as far as that makes sense."""
 
-    def __init__(self, config: Mapping[str, Any], root: Path) -> None:
-        self._root, self._given = root, config
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        root: Path,
+        pairs: Sequence[tuple[str, str]] | None,
+    ) -> None:
+        self._root, self._given, self._pairs = root, config, pairs
         self._errors: list[SnakevalError] = []
         self._places: dict[tuple[str, str], str] = {}  # (kind, name) → file and key of the entry
         self._contents = Contents(root, root / "results" / ".hashes.json")
@@ -74,9 +82,12 @@ class _Loader:
             {
                 name: {**entry, "title": entry["title"] or name}
                 for name, entry in registry[kind].items()
-                if any(name == pair[place] for pair in pairs)
+                if name in named
             }
-            for place, kind in enumerate(("models", "datasets"))
+            for kind, named in (
+                ("models", {model for model, _ in pairs}),
+                ("datasets", {dataset for _, dataset in pairs}),
+            )
         )
         judges = {
             name: models.get(name) or {**entry, "title": entry["title"] or name}
@@ -192,6 +203,8 @@ class _Loader:
         """Return the selected pairs of entries that are right themselves."""
         pairs = selector.pairs()
         self._errors += selector.errors
+        if self._pairs is not None:
+            pairs = list(self._pairs)
         if not pairs and not self._errors:
             self._errors.append(
                 SnakevalError(
@@ -236,7 +249,7 @@ class _Loader:
                 left_out.append({"model": model, "dataset": dataset, "reason": reason})
             else:
                 fitting.append((model, dataset))
-        if not fitting:
+        if not fitting and self._pairs is None:
             self._errors += found
             return pairs, []
         return fitting, left_out

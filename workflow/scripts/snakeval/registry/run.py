@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import ChainMap
 from dataclasses import astuple, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,7 +118,8 @@ class Run:
 
     def entry(self, model: str) -> dict[str, Any]:
         """Return the entry of a model that answers, judges or is quantized."""
-        return self.entries()[model]
+        # Asked for each job: entries() would make planning grow with the square of the models.
+        return ChainMap(self.bases, self.judges, self.models)[model]
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """Return the entries of all models that the run needs, by name."""
@@ -178,15 +181,18 @@ class Run:
         Raises:
             StorageError: the run does not hold it.
         """
-        for pair in self.pairs:
-            if (pair.model, pair.dataset) == (model, dataset):
-                return pair
+        if found := self._pairs_by_name.get((model, dataset)):
+            return found
         raise StorageError(
             f"pair {model} on {dataset}",
             "a run that does not hold it",
             "one of the run's pairs",
             "Give the run that was made for it.",
         )
+
+    @cached_property
+    def _pairs_by_name(self) -> dict[tuple[str, str], Pair]:
+        return {(pair.model, pair.dataset): pair for pair in self.pairs}
 
     def model_status(self, model: str) -> Path:
         """Return the status file of a fetched model, below the working directory."""

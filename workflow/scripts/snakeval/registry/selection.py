@@ -17,9 +17,10 @@ SPEED = ("benchmark_streams", "benchmark_prompt_tokens", "benchmark_answer_token
 PRICE, MEMORY = "price_per_gpu_hour", "gpu_memory_gb"
 BASELINE, BASELINE_MODEL = "baseline", "baseline_model"
 COMPARING = (BASELINE, "fail_on_regression", BASELINE_MODEL)
+CONFIRM = "confirm"
 SETTINGS = (
     *("optional_datasets", "limit", "repeats", "seed", "deterministic", "pairs_per_engine"),
-    *(*JUDGING, *SPEED, PRICE, MEMORY, *COMPARING),
+    *(*JUDGING, *SPEED, PRICE, MEMORY, *COMPARING, CONFIRM),
 )
 NAMES = ("categories", "models", "datasets", "exclude_models", "exclude_datasets")
 KINDS = ("models", "datasets", "categories")

@@ -8,6 +8,7 @@ results/summary  ──keep──▶  results/history/shown, and the one before 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from snakeval.reporting.text import clip, line
 
 HISTORY = Path("results", "history")
 KEPT = (LEADERBOARD, PROVENANCE, SAMPLES)
+FEW = 30  # changed pairs; the page folds more
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,17 @@ class ChangesView:
     def limit(self) -> int:
         """How many flips of a pair and kind are named."""
         return FLIPS_SHOWN
+
+    @property
+    def many(self) -> bool:
+        """Whether more pairs changed than somebody reads at once."""
+        return len(self.pairs) > FEW
+
+    @property
+    def decided(self) -> str:
+        """How many changed pairs are shown to be better or worse."""
+        found = Counter(pair.row["verdict"] for pair in self.pairs)
+        return f"shown to be better: {found['better']:,}, worse: {found['worse']:,}"
 
     @property
     def counts(self) -> str:

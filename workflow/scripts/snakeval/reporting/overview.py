@@ -225,13 +225,12 @@ def _figures(
     )
     for name, cost, column, unit, write in costs:
         points = [
-            figures.Point(
-                label=one.title,
-                warning=UNSAFE if one.row["model"] in overall.unsafe else None,
-                **{key: one.row[key] for key in ("value", "ci_low", "ci_high")},
-                n=count(one.row["n"]),
-                cost=taken / unit,
-                cost_text=write(taken),
+            figures.Point.of(
+                one.title,
+                one.row,
+                taken / unit,
+                write(taken),
+                UNSAFE if one.row["model"] in overall.unsafe else None,
             )
             for one in overall.ranked
             if (taken := models[one.row["model"]][column])

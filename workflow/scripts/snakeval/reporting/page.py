@@ -56,16 +56,15 @@ def _drawn(group: GroupView) -> Iterator[tuple[str, figures.Figure]]:
         yield "intervals", figures.intervals(results, group.metric, group.title)
     yield "states", figures.states(results, group.title)
     points = [
-        figures.Point(
-            label=result.label,
-            warning=", ".join(result.warnings) or None,
-            **{name: getattr(result, name) for name in ("value", "ci_low", "ci_high")},
-            n=f"{result.n:,}",
-            cost=result.output_tokens_per_s,
-            cost_text=formats.amount(result.output_tokens_per_s),
+        figures.Point.of(
+            result.label,
+            vars(result),
+            speed,
+            formats.amount(speed),
+            ", ".join(result.warnings) or None,
         )
         for result in results
-        if result.value is not None and result.output_tokens_per_s
+        if result.value is not None and (speed := result.output_tokens_per_s)
     ]
     if len(points) > 1:
         n = figures.samples(results)
@@ -75,7 +74,7 @@ def _drawn(group: GroupView) -> Iterator[tuple[str, figures.Figure]]:
 def _html(view: View) -> str:
     style, *scripts = (
         (TEMPLATES / name).read_text(encoding="utf-8")
-        for name in ("style.css", "filter.js", "sort.js", "contents.js")
+        for name in ("style.css", "later.js", "filter.js", "sort.js", "contents.js")
     )
     scripts.append(figures.library())
     return (

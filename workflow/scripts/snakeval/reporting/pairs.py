@@ -79,10 +79,12 @@ class PairFiles:
     def asked(self) -> Iterator[tuple[list[Prompt], Prediction, Score]]:
         """Yield each prediction with its score and all its prompts as sent, choice by choice or turn by turn.
 
+        Prompts come without their `token_ids`.
+
         Raises:
             StorageError: as `answers`, or the prompts are not those of the predictions in their order.
         """
-        prompts = groupby(read_jsonl(self.folder / "prompts.jsonl"), _identity)
+        prompts = groupby(read_jsonl(self.folder / "prompts.jsonl", without="token_ids"), _identity)
         for prediction, score in self.answers():
             name, rows = next(prompts, (None, iter(())))
             if name != _identity(prediction):
@@ -117,7 +119,7 @@ class PairFiles:
             f"{self.folder}, sample {identity[0]}, repeat {identity[1]}",
             got,
             f"the same samples in {beside} and scores.jsonl",
-            f"Run: {self.redo_command()}",
+            f"Delete {self.folder} and run the same command again: it is made anew, no model is asked.",
         )
 
 

@@ -20,7 +20,7 @@ from snakeval.records import (
     write_text,
 )
 from snakeval.registry.protocol import protocol
-from snakeval.registry.selection import BASELINE_MODEL, PRICE
+from snakeval.registry.selection import BASELINE_MODEL, CONFIRM, PRICE
 from snakeval.reporting import Failure, checkout
 from snakeval.reporting.couples import COMPARISONS, comparisons
 from snakeval.reporting.pairs import STATES, PairFiles, failure_class
@@ -176,7 +176,7 @@ def _provenance(run: Run, folder: Path, metas: Mapping[Pair, Mapping[str, Any]])
     return {
         "command": command(run),
         "workflow_commit": checkout.commit(),
-        "settings": run.settings,
+        "settings": {name: value for name, value in run.settings.items() if name != CONFIRM},
         "pairs": [_pair_provenance(run, pair) for pair in run.pairs],
         "models": {slug: _read_if_there(folder / run.model_status(slug)) for slug in run.models},
         "datasets": {

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     Keep = Callable[[Pair, SampleView], None]
 
 SMALL_N = 100  # below it a 95 % interval is more than about 16 points wide
+LARGE = 60  # pairs; of more, a page holds back what is out of sight
 NOTABLE_SHARE = 0.05  # of answers that were cut off or not understood
 
 
@@ -242,6 +243,11 @@ class View:
     def groups(self) -> list[GroupView]:
         """The results on each dataset by each protocol."""
         return [group for dataset in self.datasets for group in dataset.groups]
+
+    @property
+    def large(self) -> bool:
+        """Whether the page holds back what is out of sight."""
+        return len(self.pairs) > LARGE
 
     @property
     def samples(self) -> int:
@@ -462,6 +468,8 @@ def _facts(
     without = "endpoint" if is_served(meta) else "none (CPU)"
     yield "GPU", f"{gpu['count']} × {gpu['name']}, driver {gpu['driver']}" if gpu else without
     yield "kernels", _joined(meta.get("kernels"))
+    if smaller := _smaller_batch(meta):
+        yield "smaller batch", smaller
     scorer = metrics["scorer"]
     yield "scored by", f"{scorer['task']}, version {scorer['version']}"
     if judging := metrics.get("judging"):
@@ -502,6 +510,15 @@ def _server(meta: Mapping[str, Any]) -> str:
     """Return what the servers that answered said they were, each once."""
     said = (start.get("server") or {} for start in meta["engine_starts"])
     return "; ".join(dict.fromkeys(", ".join(server.values()) for server in said if server))
+
+
+def _smaller_batch(meta: Mapping[str, Any]) -> str:
+    """Return the limits of the batch where the entry's were too large for the GPU's memory, and the engine's words."""
+    found = [
+        dict(start["smaller_batch"]) for start in meta["engine_starts"] if "smaller_batch" in start
+    ]
+    words = [(batch.pop("because"), _joined(batch)) for batch in found]
+    return "; ".join(dict.fromkeys(f"{limits}, after: {because}" for because, limits in words))
 
 
 def is_pinned(source: Mapping[str, Any]) -> bool:

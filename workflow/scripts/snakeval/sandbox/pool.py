@@ -51,7 +51,10 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from inside import worker
 sys.path.pop(0)
-sys.exit(worker.main(json.loads(sys.argv[2])))
+try:
+    sys.exit(worker.main(json.loads(sys.argv[2])))
+except ConnectionError:  # the scorer was killed; its log must not end with what this is taken for
+    sys.exit(1)
 """
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 
@@ -101,7 +104,10 @@ class Sandbox:
                 continue
             worker = _Worker(self._order | {"level": candidate})
             try:
-                worker.start()
+                try:
+                    worker.start()
+                except _Ended:  # whoever killed it must not make the isolation weaker
+                    worker.start()
             except _Refused as error:
                 refused.append(f"{candidate}: {error}")
             else:
@@ -201,6 +207,10 @@ class _Refused(Exception):
     """A worker does not come up at this level."""
 
 
+class _Ended(_Refused):
+    """A worker ended before it could say whether it can have its level."""
+
+
 class _Worker:
     """One worker process and the socket to it; started by its first program, if not before."""
 
@@ -213,6 +223,7 @@ class _Worker:
         """Start the process and wait until it is ready.
 
         Raises:
+            _Ended: it has ended, or says nothing.
             _Refused: it cannot have this level.
         """
         self._socket, far_end = socket.socketpair()
@@ -243,7 +254,7 @@ class _Worker:
             reply = self._receive()
         except OSError as error:
             self.close()
-            raise _Refused(f"its process does not start ({error})") from error
+            raise _Ended(f"its process does not start ({error})") from error
         if not reply.get("ready"):
             self.close()
             raise _Refused(str(reply.get("error")))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from snakeval.records import fingerprint
 from snakeval.reporting.text import visible
 
 if TYPE_CHECKING:
-    from altair import TopLevelMixin
+    from altair import Chart, TopLevelMixin
 
 SCRIPT = Path(__file__).parents[4] / "report" / "charts.js"
 INK, QUIET, GRID, PAPER = "#1b1f24", "#59636e", "#dfe3e8", "#ffffff"
@@ -125,30 +125,22 @@ def figure(
     title: str,
     description: str,
     chart: TopLevelMixin,
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
     note: str | None = None,
     wide: bool = False,
 ) -> Figure:
-    """Make a figure of an Altair chart."""
+    """Make a figure of an Altair chart; `tables` are the rows that its layers name (`table`)."""
     spec = chart.to_dict(validate=False)
     for name in ("config", "$schema"):
         spec.pop(name, None)
-    rows: dict[str, Any] = {}
-    spec = _named(spec, rows)
-    return Figure(title, description, {**spec, "datasets": rows}, note, wide)
+    return Figure(title, description, {**spec, "datasets": tables}, note, wide)
 
 
-def _named(part: Any, rows: dict[str, Any]) -> Any:
-    """Return a part of a specification with each table that its layers hold moved to `rows`, once."""
-    if isinstance(part, list):
-        return [_named(one, rows) for one in part]
-    if not isinstance(part, dict):
-        return part
-    named = {name: _named(one, rows) for name, one in part.items() if name != "data"}
-    if "data" in part:
-        name = fingerprint(part["data"]["values"])
-        rows[name] = part["data"]["values"]
-        named["data"] = {"name": name}
-    return named
+def table(name: str) -> Chart:
+    """Return an empty chart of a table: Altair copies a chart at each step, and rows with it if it holds them."""
+    import altair as alt
+
+    return alt.Chart(alt.NamedData(name))
 
 
 def shown(name: str, room: int = 48) -> str:

@@ -15,6 +15,7 @@ from snakeval.reporting.figures.figure import (
     Figure,
     figure,
     shown,
+    table,
 )
 
 ROW, COLUMN = 24, 46  # pixels
@@ -102,7 +103,7 @@ def heat_map(cells: Sequence[Cell], models: Sequence[str], columns: Mapping[str,
         alt.Tooltip("interval:N", title="95 % interval"),
         alt.Tooltip("n:N", title="n"),
     ]
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y)
+    base = table("cells").encode(x=x, y=y)
     there, gone = (
         base.transform_filter(f"isValid(datum.value) == {there}") for there in ("true", "false")
     )
@@ -148,6 +149,7 @@ def heat_map(cells: Sequence[Cell], models: Sequence[str], columns: Mapping[str,
         title,
         f"{title}: {held:,} of {len(cells):,} results{n}; the numbers are in the tables of the datasets.",
         chart,
+        {"cells": rows},
         note=(
             f"Values in percent{n}. Compare down a column, not along a row: each dataset has its own metric "
             f"and difficulty. {formats.MISSING} has no result."

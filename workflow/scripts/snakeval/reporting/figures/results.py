@@ -18,6 +18,7 @@ from snakeval.reporting.figures.figure import (
     Figure,
     figure,
     shown,
+    table,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +62,6 @@ def intervals(results: Sequence[Result], metric: str, where: str) -> Figure:
         {
             "row": row,
             "name": shown(result.label),
-            "label": _name(result.label, f"n = {result.n:,}", *result.warnings),
             "value": result.value,
             "low": result.ci_low,
             "high": result.ci_high,
@@ -75,6 +75,11 @@ def intervals(results: Sequence[Result], metric: str, where: str) -> Figure:
         for row, result in enumerate(results)
         if result.value is not None
     ]
+    names = [
+        _name(row, result, f"n = {result.n:,}")
+        for row, result in enumerate(results)
+        if result.value is not None
+    ]
     picked = alt.selection_point(
         name="picked", fields=["row"], on="pointerover", clear="pointerout"
     )
@@ -84,7 +89,7 @@ def intervals(results: Sequence[Result], metric: str, where: str) -> Figure:
         alt.Tooltip("interval:N", title="95 % interval"),
         alt.Tooltip("n:N", title="n"),
     ]
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = table("results").encode(
         y=_rows(), opacity=alt.when(picked).then(alt.value(1)).otherwise(alt.value(FAINT))
     )
     scale = alt.X(
@@ -108,12 +113,13 @@ def intervals(results: Sequence[Result], metric: str, where: str) -> Figure:
             .encode(x="at:Q", text="text:N")
             for right, align, dx in ((True, "left", 8), (False, "right", -8))
         ),
-        _titles(rows),
+        _titles(),
     ]
     chart = alt.layer(*layers).properties(width=WIDTH, height=_height(results))
     title = f"{metric} with its 95 % interval"
     told = [result for result in results if result.value is not None]
-    return figure(title, _described(title, where, samples(told)), chart)
+    tables = {"results": rows, "names": names}
+    return figure(title, _described(title, where, samples(told)), chart, tables)
 
 
 def states(results: Sequence[Result], where: str) -> Figure:
@@ -121,8 +127,10 @@ def states(results: Sequence[Result], where: str) -> Figure:
     import altair as alt
 
     rows: list[dict[str, Any]] = []
+    names = []
     for row, result in enumerate(results):
         total = sum(result.states.values())
+        names.append(_name(row, result, f"{total:,} answers"))
         start = 0.0
         for state, count in result.states.items():
             share = count / total if total else 0.0
@@ -130,7 +138,6 @@ def states(results: Sequence[Result], where: str) -> Figure:
                 {
                     "row": row,
                     "name": shown(result.label),
-                    "label": _name(result.label, f"{total:,} answers", *result.warnings),
                     "state": state,
                     "start": start,
                     "end": start + share,
@@ -142,8 +149,7 @@ def states(results: Sequence[Result], where: str) -> Figure:
             )
             start += share
     picked = alt.selection_point(name="picked", fields=["state"], bind="legend")
-    base = alt.Chart(alt.Data(values=rows)).encode(y=_rows())
-    names = list(STATE_COLOURS)
+    base = table("shares").encode(y=_rows())
     bars = (
         base.mark_bar(height=18, stroke=PAPER, strokeWidth=1)
         .encode(
@@ -156,7 +162,7 @@ def states(results: Sequence[Result], where: str) -> Figure:
             x2="end:Q",
             color=alt.Color(
                 "state:N",
-                scale=alt.Scale(domain=names, range=list(STATE_COLOURS.values())),
+                scale=alt.Scale(domain=list(STATE_COLOURS), range=list(STATE_COLOURS.values())),
                 legend=alt.Legend(orient="top", title=None, symbolType="square", symbolOpacity=1),
             ),
             opacity=alt.when(picked).then(alt.value(1)).otherwise(alt.value(FAINT)),
@@ -172,21 +178,23 @@ def states(results: Sequence[Result], where: str) -> Figure:
         x="middle:Q", text="text:N", color=alt.Color("ink:N", scale=None)
     )
     chart = (
-        alt.layer(bars, counts, _titles(rows))
+        alt.layer(bars, counts, _titles())
         .resolve_scale(color="independent")
         .properties(width=WIDTH, height=_height(results))
     )
     title, total = "How the answers divide", sum(sum(one.states.values()) for one in results)
-    return figure(title, _described(title, where, f"{total:,} answers"), chart)
+    tables = {"shares": rows, "names": names}
+    return figure(title, _described(title, where, f"{total:,} answers"), chart, tables)
 
 
 def _described(title: str, where: str, n: str) -> str:
     return f"{title} on {where}, {n}; the numbers are in the table"
 
 
-def _name(label: str, *facts: str) -> str:
-    """Return a result's name, and facts, which are never cut."""
-    return f"{shown(label)} ({', '.join(facts)})"
+def _name(row: int, result: Result, fact: str) -> dict[str, Any]:
+    """Return a result's name in its row; what stands in brackets is never cut."""
+    facts = ", ".join((fact, *result.warnings))
+    return {"row": row, "label": f"{shown(result.label)} ({facts})"}
 
 
 def _height(results: Sequence[Result]) -> Any:
@@ -201,16 +209,12 @@ def _rows() -> Y:
     return alt.Y("row:O", axis=None, scale=alt.Scale(padding=0))
 
 
-def _titles(rows: Sequence[dict[str, Any]]) -> Chart:
+def _titles() -> Chart:
     """Write each row's name above its marks, so that a narrow figure need not cut it."""
     import altair as alt
 
-    names = [
-        {"row": row, "label": label}
-        for row, label in {row["row"]: row["label"] for row in rows}.items()
-    ]
     return (
-        alt.Chart(alt.Data(values=names))
+        table("names")
         .mark_text(align="left", dy=-18, fontSize=13, color=INK)
         .encode(x=alt.value(0), y=_rows(), text="label:N")
     )

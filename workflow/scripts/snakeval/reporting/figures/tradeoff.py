@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor, log10
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from snakeval.reporting import formats
 from snakeval.reporting.figures.figure import (
@@ -20,6 +20,7 @@ from snakeval.reporting.figures.figure import (
     Figure,
     figure,
     shown,
+    table,
 )
 
 HEIGHT = 300  # pixels of the plot
@@ -40,6 +41,15 @@ class Point:
     cost: float
     cost_text: str
     warning: str | None = None  # beside the name, never cut
+
+    @classmethod
+    def of(
+        cls, label: str, row: Mapping[str, Any], cost: float, cost_text: str, warning: str | None
+    ) -> Point:
+        """Return the point of a result, which holds value, interval and n."""
+        quality = {name: row[name] for name in ("value", "ci_low", "ci_high")}
+        n = formats.count(row["n"])
+        return cls(label, **quality, n=n, cost=cost, cost_text=cost_text, warning=warning)
 
 
 class Cost(NamedTuple):
@@ -123,8 +133,8 @@ def against(points: Sequence[Point], cost: Cost, metric: str, where: str, n: str
         name="picked", fields=["name"], on="pointerover", clear="pointerout"
     )
     strong = alt.when(picked).then(alt.value(1)).otherwise(alt.value(FAINT))
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y, opacity=strong)
-    steps = alt.Chart(alt.Data(values=[{"cost": p.cost, "value": p.value} for p in best]))
+    base = table("models").encode(x=x, y=y, opacity=strong)
+    steps = [{"cost": point.cost, "value": point.value} for point in best]
     tooltip = [
         alt.Tooltip("name:N", title="title"),
         alt.Tooltip("text:N", title=metric),
@@ -133,12 +143,14 @@ def against(points: Sequence[Point], cost: Cost, metric: str, where: str, n: str
         alt.Tooltip("cost_text:N", title=cost.name),
     ]
     layers = [
-        steps.mark_line(
+        table("front")
+        .mark_line(
             interpolate="step-before" if cost.more_is_better else "step-after",
             strokeDash=[4, 4],
             strokeWidth=1.5,
             color=QUIET,
-        ).encode(x=x, y=y),
+        )
+        .encode(x=x, y=y),
         base.mark_rule(strokeWidth=1.5, color=MARK).encode(y=alt.Y("low:Q"), y2="high:Q"),
         *(
             base.transform_filter(alt.datum.front == on_it)
@@ -161,6 +173,7 @@ def against(points: Sequence[Point], cost: Cost, metric: str, where: str, n: str
         title,
         f"{title}, {metric} {where}, {n}. On the front: {names}. The numbers are in the tables.",
         chart,
+        {"models": rows, "front": steps},
         note=(
             f"Filled, on the dashed line: no other model is both better and "
             f"{'faster' if cost.more_is_better else 'smaller'}. {where[:1].upper()}{where[1:]}, {n}."
