@@ -53,11 +53,9 @@ SCORED_PER_CPU_S = {
     **{"prose_answers": 1_400, "summarisation": 157, "relation_extraction": 590},
     **{"truthful_generation": 570, "mathematics": 270, "code_generation": 170},
 }
-COLLECT_S, SCORE_START_S = (
-    0.5,
-    2.0,
-)  # docs/scale.md, docs/scoring.md: with what a process takes to start
-REPORT_S = 100.0  # tables and page of 350,000 answers, docs/scale.md
+# With what a process takes to start, at most: docs/scale.md, docs/scoring.md.
+COLLECT_S, SCORE_START_S = 0.5, 2.0
+REPORT_S = 100.0  # tables and page of 350,000 answers, `bench.py report` on two cores
 
 # Seconds of import and engine start, first and with the compile cache kept: docs/h100.md.
 FIRST = {

@@ -17,9 +17,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+NAME = "snakevaltests"  # no other cluster's jobs are called by it
 ETC = Path("/etc/slurm")
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch")
 # Any device file passes for a GPU; jobs get CUDA_VISIBLE_DEVICES by it.
@@ -31,7 +32,7 @@ GPUS = {
 START_S = 60
 
 CONFIGURATION = """
-ClusterName=snakeval
+ClusterName={cluster}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
 SlurmUser=root
@@ -126,11 +127,25 @@ def jobs() -> list[dict[str, str]]:
 
 
 def _end_jobs(grace_s: int) -> None:
-    """Cancel what is left, and let it end while there is a controller to tell."""
+    """Cancel what is left while there is a controller to tell; what a lost node ran, the controller does not know."""
     deadline = time.monotonic() + grace_s + 10
     while asked("squeue", "-h") and time.monotonic() < deadline:
         asked("scancel", "--user=root")
         time.sleep(0.2)
+    for process in left_overs():
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def left_overs() -> list[int]:
+    """Return the processes of this cluster's jobs."""
+    mark = f"SLURM_CLUSTER_NAME={NAME}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            if mark in process.joinpath("environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found
 
 
 def _configure(folder: Path, grace_s: int) -> None:
@@ -139,8 +154,8 @@ def _configure(folder: Path, grace_s: int) -> None:
         NODE.format(name=name, host=host, port=port, gpus=len(files))
         for (name, files), port in zip(GPUS.items(), ports[1:], strict=True)
     ]
-    named = {"folder": folder, "host": host, "grace": grace_s, "controller": ports[0]}
-    text = CONFIGURATION.format(**named, nodes="\n".join(nodes))
+    named = {"cluster": NAME, "folder": folder, "host": host, "grace": grace_s}
+    text = CONFIGURATION.format(**named, controller=ports[0], nodes="\n".join(nodes))
     (folder / "slurm.conf").write_text(text)
     gpus = [
         f"NodeName={name} Name=gpu File={file}" for name, files in GPUS.items() for file in files

@@ -28,8 +28,8 @@ def test_every_dataset_goes_through_the_whole_workflow(tmp_path: Path) -> None:
     # Long answers would take hours here; what is judged is cut off more often.
     short = {name: {"max_tokens": min(24, entries[name]["max_tokens"])} for name in names}
     outcome = workflow.run(
-        *workflow.override({"datasets": short}),
-        *("--config", f"datasets={','.join(names)}", f"data_dir={data}", "limit=1"),
+        *workflow.override({"run": {"models": [MODEL], "datasets": names}, "datasets": short}),
+        *("--config", f"data_dir={data}", "limit=1"),
         *(f"judge={MODEL}", "judge_max_tokens=16"),
         within_s=1700,
     )
@@ -44,6 +44,8 @@ def test_every_dataset_goes_through_the_whole_workflow(tmp_path: Path) -> None:
         score=len(names),
     )
     assert len(workflow.starts()) == 2  # one to answer everything, one to judge conversations
+    tokens = sum(end["completion_tokens"] for end in workflow.starts("end"))
+    assert tokens < 40 * len(names)  # they were short
     report = (workflow.folder / "reports" / "report.md").read_text("utf-8")
     for name in names:
         (path,) = workflow.folder.glob(f"results/pairs/{MODEL}/{name}/*/score-*/metrics.json")
