@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snakeval import answering, journal
+from snakeval import answering, engine_starts, journal
 from snakeval.engine import EngineSettings, Request
 from snakeval.registry import Pair, schema
+from snakeval.stopping import Stopping
 from tokenizers import Tokenizer
 from unit.test_plan import make_run
 from workflow_copy import TOKENIZER, Workflow, made
@@ -50,8 +51,8 @@ class Job:
 
     def ask(self, *texts: str) -> None:
         settings = EngineSettings(str(TOKENIZER), str(TOKENIZER), self.model, 0, "cuda")
-        with answering.Engines(
-            settings, self.folder / "log", "m0", self.names, answering.Stopping()
+        with engine_starts.Engines(
+            settings, self.folder / "log", "m0", self.names, Stopping()
         ) as engines:
             answering._answer_missing(engines, "m0", [Asked(self.folder, texts)])
 

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from faults.conftest import Asked, Job
 from snakeval import answering, generation
-from snakeval.answering import Engines, Stopped
 from snakeval.engine import EngineSettings
+from snakeval.engine_starts import Engines
 from snakeval.registry import Pair
+from snakeval.stopping import Stopped, Stopping, stop_on_signals
 from unit.test_plan import make_run
 from workflow_copy import TOKENIZER
 
@@ -55,7 +56,7 @@ def preempted(when: Callable[[], list[dict[str, Any]]], count: int) -> Iterator[
 def ask(job: Job, texts: list[str]) -> None:
     settings = EngineSettings(str(TOKENIZER), str(TOKENIZER), job.model, 0, "cuda")
     with (
-        answering._stop_on_signals() as stopping,
+        stop_on_signals() as stopping,
         Engines(settings, job.folder / "log", "m0", [], stopping) as engines,
     ):
         answering._answer_missing(engines, "m0", [Asked(job.folder, tuple(texts))])
@@ -98,7 +99,7 @@ def test_a_request_is_not_blamed_for_an_engine_that_the_signal_killed(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """vLLM's core ends itself at SIGTERM: the job hears of a death first, here the second of a request's engine."""
-    stopping = answering.Stopping()
+    stopping = Stopping()
     deaths: list[str] = []
 
     def died(sessions: Any, reason: str, left: int) -> bool:

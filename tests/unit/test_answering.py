@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snakeval import answering, gpu, journal
+from snakeval import answering, engine_starts, gpu, journal, stopping
 from snakeval.engine import Answer, EngineSettings, Request
 from snakeval.engine.supervisor import EngineDied
 from snakeval.registry import Pair
@@ -58,15 +58,17 @@ class Meter:
 
 
 @pytest.fixture
-def engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> answering.Engines:
+def engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> engine_starts.Engines:
     Meter.made = []
-    monkeypatch.setattr(answering, "Supervisor", Slow)
+    monkeypatch.setattr(engine_starts, "Supervisor", Slow)
     monkeypatch.setattr(gpu, "Meter", Meter)
     settings = EngineSettings("m", "m", {}, 0, "cuda")
-    return answering.Engines(settings, tmp_path / "log", "m", ["0"], answering.Stopping())
+    return engine_starts.Engines(settings, tmp_path / "log", "m", ["0"], stopping.Stopping())
 
 
-def test_start_and_answers_are_measured_apart(engines: answering.Engines, tmp_path: Path) -> None:
+def test_start_and_answers_are_measured_apart(
+    engines: engine_starts.Engines, tmp_path: Path
+) -> None:
     path = tmp_path / "sessions.jsonl"
     with journal.Appender(path) as sessions:
         engines.ready(sessions)
@@ -86,7 +88,7 @@ def test_start_and_answers_are_measured_apart(engines: answering.Engines, tmp_pa
 
 
 def test_an_engine_that_died_leaves_nothing_to_the_next(
-    engines: answering.Engines, tmp_path: Path
+    engines: engine_starts.Engines, tmp_path: Path
 ) -> None:
     path = tmp_path / "sessions.jsonl"
     with journal.Appender(path) as sessions:
@@ -109,9 +111,9 @@ class Dying(Slow):
         self.asked = [request.hash for request in requests]
 
     def answers(self) -> Iterator[list[Answer]]:
-        if self.asked != [answering.TRIAL]:
+        if self.asked != [engine_starts.TRIAL]:
             raise EngineDied("it broke")
-        yield [Answer(answering.TRIAL, "", "length", 1)]
+        yield [Answer(engine_starts.TRIAL, "", "length", 1)]
 
 
 class One(answering.Work):
@@ -126,9 +128,9 @@ def test_of_what_asks_a_server_no_request_is_the_death(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str, blamed: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(answering, "Supervisor", Dying)
+    monkeypatch.setattr(engine_starts, "Supervisor", Dying)
     settings = EngineSettings("m", "m", {}, 0, device)
-    engines = answering.Engines(settings, tmp_path / "log", "m", [], answering.Stopping())
+    engines = engine_starts.Engines(settings, tmp_path / "log", "m", [], stopping.Stopping())
     work = One(make_run(), Pair("m0", "d0", "k", "s", 0), "d0", tmp_path / "journal")
     work.prepare(None, "")
     answering._answer_missing(engines, "m", [work])

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from snakeval.answering import Stopped
 from snakeval.errors import SnakevalError
 from snakeval.prompts import skip_torch
 from snakeval.records import write_text
 from snakeval.registry import Pair, Run, read_run
+from snakeval.stopping import Stopped
 
 
 def run_parser(description: str | None) -> argparse.ArgumentParser:
