@@ -227,7 +227,7 @@ class User:
         self._folder.chmod(0o755)
         scripts = self._folder / "scripts"
         shutil.copytree(PACKAGE / "sandbox", scripts / "snakeval" / "sandbox")
-        for path in (PACKAGE / "__init__.py", PACKAGE / "errors.py"):
+        for path in (PACKAGE / "__init__.py", PACKAGE / "errors.py", PACKAGE / "leash.py"):
             shutil.copy(path, scripts / "snakeval")
         shutil.copy(Path(__file__).with_name("as_user.py"), scripts)
         for path in (scripts, *scripts.rglob("*")):

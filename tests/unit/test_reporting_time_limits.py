@@ -152,7 +152,7 @@ def test_times_of_other_answers_are_refused(tmp_path: Path, change: Any) -> None
     run = make_run(tmp_path, ["tiny"], ["humaneval"], 3)
     path = tmp_path / run.pairs[0].score_folder() / "timings.jsonl"
     write_jsonl(path, change(list(read_jsonl(path))))
-    with pytest.raises(StorageError, match=r"timings\.jsonl and scores\.jsonl.*snakemake redo"):
+    with pytest.raises(StorageError, match=r"timings\.jsonl and scores\.jsonl.*no model is asked"):
         seen(tmp_path, run)
 
 
