@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pyarrow.parquet
 import pytest
 from hypothesis import given
@@ -113,6 +114,19 @@ def test_samples_are_written_in_parts(tmp_path: Path, monkeypatch: pytest.Monkey
     file = pyarrow.parquet.ParquetFile(summary(tmp_path, run) / "samples.parquet")
     assert file.num_row_groups == 4  # two pairs a group, and the end
     assert file.read() == whole
+
+
+def test_pandas_reads_every_table_back(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    output = summary(tmp_path, run)
+    for path in sorted(output.glob("*.csv")):
+        read = pandas.read_csv(path, keep_default_na=False, dtype=str)
+        assert read.to_dict("records") == table(path), path.name
+    board = pandas.read_csv(output / "leaderboard.csv").set_index(["model", "dataset"])
+    samples = pandas.read_parquet(output / "samples.parquet")
+    judged = samples[samples.value.notna()].groupby(["model", "dataset"]).value
+    assert judged.count().to_dict() == board.n.to_dict()
+    assert judged.mean().to_dict() == pytest.approx(board.value.to_dict())
 
 
 def test_missing_pairs_are_listed_once(tmp_path: Path) -> None:
