@@ -35,6 +35,8 @@ Array = np.ndarray[Any, Any]
 
 COVERS = (0.93, 0.97)
 
+pytestmark = pytest.mark.timeout(900)  # thousands of worlds, beside an engine on the other core
+
 
 def covered(trials: int, draw: Callable[[Random], tuple[float, float]], truth: float) -> float:
     """Return how often an interval holds the truth."""
