@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from snakeval import plan
+from snakeval import leash, plan
 from snakeval.plan import Plan
 from snakeval.records import fingerprint, read_json, write_json, write_text
 from snakeval.registry import Pair, Run
@@ -218,11 +218,11 @@ class TestStart:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("PATH", "/usr/bin")
-        monkeypatch.setenv(plan.PROCESS_VARIABLE, "")
+        monkeypatch.setenv(leash.VARIABLE, "")
         monkeypatch.setattr(plan, "load", lambda config, root: make_run())
         made = plan.start(self.workflow(tmp_path), {"models": "m0"})
         assert os.environ["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
-        assert os.environ[plan.PROCESS_VARIABLE] == str(os.getpid())
+        assert os.environ[leash.VARIABLE] == str(os.getpid())
         assert read_json(tmp_path / made.path)["order"] == [["m0", "m1"], ["d0", "d1"]]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from snakeval import plan, registry
+from snakeval import leash, plan, registry
 from snakeval.errors import ConfigError, PromptError
 from snakeval.generation import sampling_parameters
 from snakeval.prompts import load_tokenizer, render
@@ -325,7 +325,7 @@ class TestOtherNames:
     ) -> None:
         project.load()  # writes the files
         monkeypatch.chdir(project.root)
-        for name in ("PATH", plan.PROCESS_VARIABLE):
+        for name in ("PATH", leash.VARIABLE):
             monkeypatch.setenv(name, os.environ.get(name, ""))
         for main, told in ((True, 1), (False, 0)):
             workflow = SimpleNamespace(

@@ -3,26 +3,21 @@
 Example: python workflow/scripts/unlock.py
 """
 
-import fcntl
 import subprocess
 import sys
 from pathlib import Path
 
+from snakeval.at_work import RUNNING, has_snakemake_lock, locked
 from snakeval.errors import run_cli
-
-RUNNING = Path("results/.running")  # every Snakemake that runs here holds it; see snakeval.at_work
 
 
 def main() -> int:
     """Unlock, unless there is nothing to unlock or another Snakemake is at work."""
-    locks = Path(".snakemake/locks")
-    if not (locks.is_dir() and any(locks.iterdir())):
+    if not has_snakemake_lock(Path()):
         return 0
     RUNNING.parent.mkdir(exist_ok=True)
     with RUNNING.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locked(file.fileno()):
             print(
                 "error: another Snakemake is at work in this folder; wait for it.", file=sys.stderr
             )

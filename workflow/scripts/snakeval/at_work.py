@@ -18,6 +18,22 @@ RUNNING = Path("results/.running")  # every Snakemake that runs here holds it, s
 MAKING = Path("results/.making")  # the one run that makes results holds it
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 
+
+def locked(descriptor: int) -> bool:
+    """Take the lock of an open file for this process alone; False where another one holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def has_snakemake_lock(root: Path) -> bool:
+    """Whether Snakemake's own lock lies in a folder."""
+    left = root / SNAKEMAKE_LOCKS
+    return left.is_dir() and any(left.iterdir())
+
+
 _held: list[int] = []  # open for the life of the process: closing would let go of the lock
 
 
@@ -35,11 +51,7 @@ def hold(root: Path) -> float:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         _held.append(descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
+        if locked(descriptor):
             clear_left_overs(root)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         os.utime(descriptor)
@@ -66,20 +78,20 @@ def hold_results(root: Path) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         _making.append(descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not locked(descriptor):
+            raise StorageError(
+                str(MAKING.parent),
+                f"another run at work in this folder ({path.read_text()})",
+                "one at a time",
+                "Wait for it (snakemake status --cores 1 tells how far it is), or end it with Ctrl-C: no answer is "
+                "lost.",
+            )
         os.ftruncate(descriptor, 0)
         me = f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M}"
         os.write(descriptor, me.encode())
-    except BlockingIOError as error:
-        raise StorageError(
-            str(MAKING.parent),
-            f"another run at work in this folder ({path.read_text()})",
-            "one at a time",
-            "Wait for it (snakemake status --cores 1 tells how far it is), or end it with Ctrl-C: no answer is lost.",
-        ) from error
     except OSError as error:
         raise StorageError.from_os_error(error, path) from error
-    if (left := root / SNAKEMAKE_LOCKS).is_dir() and any(left.iterdir()) and _is_alone():
+    if has_snakemake_lock(root) and _is_alone():
         raise StorageError(
             str(SNAKEMAKE_LOCKS),
             "a lock that a killed run left",
@@ -90,13 +102,9 @@ def hold_results(root: Path) -> None:
 
 def _is_alone() -> bool:
     """Whether no other Snakemake is at work here."""
-    try:
-        fcntl.flock(_held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        fcntl.flock(_held[-1], fcntl.LOCK_SH)
-    return True
+    alone = locked(_held[-1])
+    fcntl.flock(_held[-1], fcntl.LOCK_SH)
+    return alone
 
 
 def hold_alone(root: Path) -> None:
@@ -110,14 +118,13 @@ def hold_alone(root: Path) -> None:
         if not _held:
             path.parent.mkdir(parents=True, exist_ok=True)
             _held.append(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
-        fcntl.flock(_held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise StorageError(
-            str(RUNNING.parent),
-            "another Snakemake at work in this folder",
-            "none while something is removed",
-            "Wait for it; snakemake status --cores 1 tells how far it is.",
-        ) from error
+        if not locked(_held[-1]):
+            raise StorageError(
+                str(RUNNING.parent),
+                "another Snakemake at work in this folder",
+                "none while something is removed",
+                "Wait for it; snakemake status --cores 1 tells how far it is.",
+            )
     except OSError as error:
         raise StorageError.from_os_error(error, path) from error
 

@@ -31,7 +31,6 @@ OTHER_TARGETS = frozenset(
         *("preflight", "prune", "quantize", "quantizer", "redo", "status"),
     }
 )  # they make no pairs
-PROCESS_VARIABLE = leash.VARIABLE
 
 
 class Plan:
@@ -456,4 +455,4 @@ def _use_this_python() -> None:
     path = os.environ.get("PATH", "").split(os.pathsep)
     if path[0] != folder:
         os.environ["PATH"] = os.pathsep.join([folder, *path])
-    os.environ[PROCESS_VARIABLE] = str(os.getpid())
+    os.environ[leash.VARIABLE] = str(os.getpid())
