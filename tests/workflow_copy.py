@@ -186,3 +186,39 @@ def made(base: Path) -> Workflow:
     workflow.rows("first", [row(1, "SOLVE:def f(x):;return x"), row(2), row(3)])
     workflow.rows("second", [row(number, column="g") for number in (1, 2, 3)])
     return workflow
+
+
+def talking(base: Path) -> Workflow:
+    """Return two models on three conversations, and a third model to judge them; not yet run."""
+    workflow = made(base)
+    workflow.datasets = {
+        "talks": {
+            "task": "judged_conversation",
+            "sources": [{"path": "config/talks.jsonl"}],
+            "fields": {
+                "id": "prompt_id",
+                "turns": "prompt",
+                "category": "category",
+                "references": "reference",
+            },
+            "prompt": {"chat": "{{ turn }}"},
+            "turns": "turns",
+            "max_tokens": 64,
+            "metric": "judge_score",
+        }
+    }
+    workflow.rows(
+        "talks",
+        [
+            {
+                "prompt_id": number,
+                "category": "math",
+                "prompt": [f"Say something. Number {number}.", again],
+                "reference": ["4", "5"],
+            }
+            for number, again in enumerate(["Say it again.", "SOLVE:SHORT", "Say it again."], 1)
+        ],
+    )
+    workflow.models["gamma"]["max_model_len"] = 8192
+    workflow.selection = {"models": ["alpha", "beta"]}
+    return workflow

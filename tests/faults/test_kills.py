@@ -5,7 +5,9 @@ The moments are drawn over the length that each phase has on this machine; a fai
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +29,7 @@ from killing import (
     started,
     unlock,
 )
+from process_table import seconds_until
 from workflow_copy import Workflow, made, row
 
 pytestmark = pytest.mark.faults
@@ -203,3 +206,25 @@ def names(files: Mapping[str, bytes]) -> list[str]:
     """Return the files that there are after every run."""
     some = ("results/history/*", "reports/figures/*_speed.svg")
     return [name for name in files if not any(fnmatch(name, pattern) for pattern in some)]
+
+
+def test_a_summary_in_which_close_run_was_killed_is_made_again(tmp_path: Path) -> None:
+    """The report had failed, the summary before it had not."""
+    workflow = prepared(tmp_path)
+    workflow.run()
+    folder, expected = workflow.folder, names(results(workflow.folder))
+    (folder / "reports/index.html").unlink()
+    scores = next(folder.glob("results/pairs/beta/*/*/score-*/scores.jsonl"))
+    aside = scores.rename(folder / "aside")
+    os.mkfifo(scores)  # whoever reads it waits
+    (run,) = folder.glob("results/runs/*.json")
+    command, environment = workflow.command()
+    script = [command[0], "workflow/scripts/close_run.py", "--run", str(run), "--since", "0"]
+    with subprocess.Popen(script, cwd=folder, env=environment) as closing:
+        left = folder / "results/summary/.samples.parquet.tmp"
+        assert seconds_until(left.exists, 60) < 60
+        closing.kill()
+    aside.replace(scores)
+    assert left.exists()
+    workflow.run().only()
+    assert names(results(folder)) == expected

@@ -123,7 +123,11 @@ def asked(*command: str) -> str:
 def jobs() -> list[dict[str, str]]:
     """Return all jobs since the start, oldest first, as `scontrol show job` has them."""
     lines = asked("scontrol", "show", "job", "--oneliner").splitlines()
-    return [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
+    return [
+        dict(word.split("=", 1) for word in line.split() if "=" in word)
+        for line in lines
+        if line.startswith("JobId=")  # else it says that there are none
+    ]
 
 
 def _end_jobs(grace_s: int) -> None:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import cluster
 import pytest
+import yaml
 from process_table import seconds_until
-from workflow_copy import ROOT, Workflow, copy_code, made, model, row
+from workflow_copy import ROOT, Workflow, copy_code, made, model, row, talking
 
 pytestmark = [
     pytest.mark.slurm,
@@ -89,12 +90,16 @@ class Job:
     @classmethod
     def of(cls, record: dict[str, str]) -> Job:
         rule, _, wildcards = record["Comment"].removeprefix("rule_").partition("_wildcards_")
+        if rule == "generate":  # a model's name may hold what separates wildcards
+            model, _, part = wildcards.rpartition("_")
+        else:
+            model, part = wildcards.split("_")[0], ""
         began, ended = (
             None if record[name] == "Unknown" else datetime.fromisoformat(record[name])
             for name in ("StartTime", "EndTime")
         )
         return cls(
-            *(record["JobId"], rule, *[*wildcards.split("_"), ""][:2]),
+            *(record["JobId"], rule, model, part),
             *(record["JobState"], record["Partition"], record["NodeList"]),
             gpus=int(record.get("TresPerJob", "gres:gpu:0").rpartition(":")[2]),
             restarts=int(record["Restarts"]),
@@ -141,8 +146,12 @@ def until(condition: Callable[[], object], run: Run, within_s: float = 120) -> N
 
 def small(base: Path, **environment: str) -> Workflow:
     """Return the small workflow, of whose models the engines may take their time."""
-    workflow = made(base)
+    workflow = patient(made(base))
     workflow.environment = environment
+    return workflow
+
+
+def patient(workflow: Workflow) -> Workflow:
     for entry in workflow.models.values():
         entry["engine_limits"] = PATIENT
     return workflow
@@ -162,6 +171,7 @@ SITE = {
     "cpu_partition: cpu": "cpu_partition: lab",
     "gpu_time: 8h": "gpu_time: 1h",
 }
+REAL = ("smollm2_135m", "second")
 real_engine = pytest.mark.skipif(not has_vllm(), reason="the CPU build of vLLM is not installed")
 
 
@@ -177,10 +187,13 @@ def at_another_site(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """SmolLM2 on four problems of HumanEval, as shipped, by the real vLLM, without a network."""
+    """SmolLM2 and a second entry of it on four problems of HumanEval, by the real vLLM, without a network."""
     folder = tmp_path_factory.mktemp("real") / "copy"
     copy_code(folder)
     shutil.copytree(ROOT / "config", folder / "config")
+    registry = folder / "config" / "models.yaml"
+    shipped = yaml.safe_load(registry.read_text())
+    registry.write_text(yaml.safe_dump(shipped | {REAL[1]: shipped[REAL[0]]}))
     at_another_site(folder)
     workflow = Workflow(folder, models={}, datasets={})
     workflow.environment = {
@@ -188,7 +201,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         "ASKED_FOR": str(folder / "asked_for.log"),
         "CUDA_VISIBLE_DEVICES": "",
     }
-    with submitted(workflow, "--profile", "profiles/slurm", "--config", "limit=4") as run:
+    selection = ("limit=4", f"models={','.join(REAL)}")
+    with submitted(workflow, "--profile", "profiles/slurm", "--config", *selection) as run:
         yield run
 
 
@@ -222,7 +236,16 @@ def test_engines_run_side_by_side_as_far_as_there_are_gpus(tmp_path: Path) -> No
     workflow.selection = {"models": ["alpha", "beta"], "pairs_per_engine": 1}
     workflow.models["beta"]["engine_arguments"]["pipeline_parallel_size"] = 2
     workflow.write()
+    # In which order jobs are submitted is chance: alpha's are let go first, so that both fit onto one node.
+    cluster.asked("scontrol", "update", "nodename=n1,n2", "state=drain", "reason=test")
     with submitted(workflow, "--workflow-profile", "profiles/slurm") as run:
+        until(lambda: len(run.jobs()) == 4, run)
+        waiting = [job.number for job in run.jobs() if job.model == "beta"]
+        cluster.asked("scontrol", "hold", ",".join(waiting))
+        cluster.asked("scontrol", "update", "nodename=n1", "state=resume")
+        until(lambda: [job.state for job in run.jobs()].count("RUNNING") == 2, run)
+        cluster.asked("scontrol", "update", "nodename=n2", "state=resume")
+        cluster.asked("scontrol", "release", ",".join(waiting))
         code, said = run.ended()
     assert code == 0, said
     engines = {(job.model, job.part): job for job in run.jobs() if job.rule == "generate"}
@@ -267,6 +290,28 @@ def scored(workflow: Workflow) -> dict[tuple[str, str], float]:
         metrics = json.loads(path.read_text())
         found[path.parts[-5], path.parts[-4]] = metrics["metrics"]["pass@1"]["value"]
     return found
+
+
+def test_judges_and_measurements_get_gpus_of_their_own(tmp_path: Path) -> None:
+    talks = patient(talking(tmp_path))
+    talks.selection = {"models": ["alpha"], "judge": "gamma"}
+    talks.write()
+    lengths = ("benchmark_streams=1", "benchmark_prompt_tokens=16", "benchmark_answer_tokens=12")
+    targets = ("all", "benchmark", "--config", *lengths)
+    with submitted(talks, "--profile", "profiles/slurm", *targets) as run:
+        code, said = run.ended()
+    assert code == 0, said
+    assert sorted((job.rule, job.model, job.partition, job.gpus) for job in run.jobs()) == [
+        ("generate", "alpha", "gpu", 1),
+        ("judge", "gamma", "gpu", 1),
+        ("measure_model", "alpha", "gpu", 1),
+        ("score", "alpha", "cpu", 0),
+    ]
+    (path,) = talks.folder.glob("results/pairs/alpha/talks/*/score-*/metrics.json")
+    metrics = json.loads(path.read_text())
+    assert metrics["metrics"]["judge_score"]["value"] == pytest.approx((8 * 5 + 4) / 6 / 10)
+    (path,) = talks.folder.glob("results/benchmarks/alpha/*.json")
+    assert [point["streams"] for point in json.loads(path.read_text())["points"]] == [1]
 
 
 # -- what a cluster does to jobs -------------------------------------------------------------------
@@ -324,8 +369,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
     base = tmp_path_factory.mktemp("disturbed")
     workflow = made(base)
     workflow.models["delta"] = model(workflow.folder, "delta")
-    for entry in workflow.models.values():
-        entry["engine_limits"] = PATIENT
+    patient(workflow)
     workflow.environment = {"STANDIN_STEP_S": str(STEP_S)}
     workflow.selection = {"datasets": ["first"]}
     workflow.rows("first", [row(number) for number in range(PROBLEMS)])
@@ -410,20 +454,22 @@ def test_a_job_that_fails_is_shown_with_its_log_and_tried_again(failing: Run) ->
 
 @pytest.mark.vllm
 @real_engine
-def test_the_real_engine_answers_on_a_node_without_a_network(real: Run) -> None:
+def test_real_engines_answer_side_by_side_on_a_node_without_a_network(real: Run) -> None:
     code, said = real.ended()
     assert code == 0, said
-    jobs = {job.rule: job for job in real.jobs()}
-    assert sorted(jobs) == ["generate", "score"]
-    assert {(job.state, job.partition, job.node) for job in jobs.values()} == {
-        ("COMPLETED", "lab", "n3")
-    }
-    assert (jobs["generate"].gpus, jobs["generate"].record["TimeLimit"]) == (1, "01:00:00")
+    jobs = real.jobs()
+    assert sorted(job.rule for job in jobs) == ["generate", "generate", "score", "score"]
+    assert {(job.state, job.partition, job.node) for job in jobs} == {("COMPLETED", "lab", "n3")}
+    first, second = (real.generating()[name] for name in REAL)
+    assert first.overlaps(second)
+    for job in (first, second):
+        assert (job.gpus, job.record["TimeLimit"]) == (1, "01:00:00")
     folder = real.workflow.folder
-    [path] = folder.glob("results/pairs/smollm2_135m/humaneval/*/predictions.jsonl")
-    answers = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [answer["id"] for answer in answers] == [f"HumanEval/{n}" for n in range(4)]
-    assert all(answer["completion"].strip() and "error" not in answer for answer in answers)
+    for name in REAL:
+        [path] = folder.glob(f"results/pairs/{name}/humaneval/*/predictions.jsonl")
+        answers = [json.loads(line) for line in path.read_text().splitlines()]
+        assert [answer["id"] for answer in answers] == [f"HumanEval/{n}" for n in range(4)]
+        assert all(answer["completion"].strip() and "error" not in answer for answer in answers)
     assert (folder / "reports" / "index.html").exists()
     lines = (folder / "asked_for.log").read_text().splitlines()
     cut_off = {line.partition("scripts/")[2].split()[0] for line in lines if "scripts/" in line}

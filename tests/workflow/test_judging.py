@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workflow_copy import Workflow, model
+from workflow_copy import Workflow, model, talking
 
 pytestmark = pytest.mark.workflow
 
@@ -16,34 +16,10 @@ JUDGED = ("--config", "judge=gamma")
 VERDICTS = "results/pairs/{}/talks/*/judge-*/verdicts.jsonl"
 
 
-def talk(number: int, first: str = "Say something.") -> dict[str, Any]:
-    turns = [f"{first} Number {number}.", "SOLVE:SHORT" if number == 2 else "Say it again."]
-    return {"prompt_id": number, "category": "math", "prompt": turns, "reference": ["4", "5"]}
-
-
 @pytest.fixture
-def talks(workflow: Workflow) -> Workflow:
+def talks(tmp_path: Path) -> Workflow:
     """Two models on three conversations; a third model is there to judge."""
-    workflow.datasets = {
-        "talks": {
-            "task": "judged_conversation",
-            "sources": [{"path": "config/talks.jsonl"}],
-            "fields": {
-                "id": "prompt_id",
-                "turns": "prompt",
-                "category": "category",
-                "references": "reference",
-            },
-            "prompt": {"chat": "{{ turn }}"},
-            "turns": "turns",
-            "max_tokens": 64,
-            "metric": "judge_score",
-        }
-    }
-    workflow.rows("talks", [talk(1), talk(2), talk(3)])
-    workflow.models["gamma"]["max_model_len"] = 8192
-    workflow.selection = {"models": ["alpha", "beta"]}
-    return workflow
+    return talking(tmp_path)
 
 
 def records(workflow: Workflow, pattern: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from snakeval import reporting
 from snakeval.at_work import failed_fetches
 from snakeval.errors import StorageError
 from snakeval.judging import work_name
-from snakeval.records import read_json
+from snakeval.records import delete, read_json
 from snakeval.registry import Pair, Run, quantized
 from snakeval.reporting import Failure
 
@@ -175,9 +175,9 @@ def clear(run: Run, root: Path) -> None:
         status = root / path
         pairs = read_status(status).get("pairs", {})
         if any(entry.get("status") != "ok" for entry in pairs.values()):
-            status.unlink()
+            delete(status)
             shutil.rmtree(status.with_suffix(".requests"), ignore_errors=True)
     for path in failed_fetches(root):
-        path.unlink(missing_ok=True)
-        path.with_suffix(".jsonl").unlink(missing_ok=True)
-    (root / SUMMARY / "provenance.json").unlink(missing_ok=True)
+        delete(path)
+        delete(path.with_suffix(".jsonl"))
+    delete(root / SUMMARY / "provenance.json")

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -204,6 +205,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
+    except OSError as error:
+        raise StorageError.from_os_error(error, path) from error
+
+
+def delete(path: Path) -> None:
+    """Remove a file or a folder; there may be none.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError.from_os_error(error, path) from error
 

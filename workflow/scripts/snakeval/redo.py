@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from snakeval.errors import StorageError
 from snakeval.journal import PairLocks, journal_path, verdicts_path
+from snakeval.records import delete
 from snakeval.registry import Run
 
 
@@ -33,18 +32,8 @@ def drop(run: Run, root: Path) -> Iterator[str]:
         with PairLocks(pair.model, journals):
             for path in (pair.folder().parent, *journals):
                 if (root / path).exists():
-                    _delete(root / path)
+                    delete(root / path)
                     found = True
                     yield f"dropped {root / path}"
         if not found:
             yield f"nothing to drop of {pair.model} on {pair.dataset}"
-
-
-def _delete(path: Path) -> None:
-    try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    except OSError as error:
-        raise StorageError.from_os_error(error, path) from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from snakeval.records import (
     Prediction,
     Score,
+    delete,
     fingerprint,
     read_json,
     replacing,
@@ -60,6 +61,8 @@ SAMPLES = {
 
 def write_summary(run: Run, folder: Path, output: Path, failures: Sequence[Failure]) -> None:
     """See `reporting.summarize`."""
+    whole = output / "provenance.json"  # there when all the other files are: it ends a summary
+    delete(whole)
     failures = [*failures, *_unnamed_failures(run, folder, failures)]
     leaderboard: list[dict[str, Any]] = []
     answered: list[Answered] = []
@@ -89,8 +92,8 @@ def write_summary(run: Run, folder: Path, output: Path, failures: Sequence[Failu
     _write_csv(output / "standings.csv", STANDINGS, found.standings)
     _write_csv(output / "differences.csv", DIFFERENCES, found.differences)
     metas = {each.pair: each.meta for each in answered}
-    write_json(output / "provenance.json", _provenance(run, folder, metas))
     write_json(output / "failures.json", failures)
+    write_json(whole, _provenance(run, folder, metas))
 
 
 def _unnamed_failures(run: Run, folder: Path, named: Sequence[Failure]) -> Iterable[Failure]:
