@@ -235,13 +235,10 @@ def test_a_letter_that_the_checker_does_not_know_is_the_one_that_counts():
         assert judged(text, "keywords:letter_frequency", **wish).value == 0.0
 
 
-@pytest.mark.parametrize(
-    ("text", "language"), [("la casa is big e bella", "it"), ("hallo hello world welt", "nl")]
-)
-def test_verdicts_on_languages_are_the_same_in_every_run(text, language):
-    """Unseeded, langdetect takes each of these for either of two languages, in turn."""
-    problem = sample("language:response_language", language=language)
-    found = TASK.judge([Attempt(problem, text)] * 60, {}, {}).judgements
+def test_verdicts_on_languages_are_the_same_in_every_run():
+    """Unseeded, langdetect takes this for either of two languages, in turn."""
+    problem = sample("language:response_language", language="it")
+    found = TASK.judge([Attempt(problem, "la casa is big e bella")] * 60, {}, {}).judgements
     assert {one.value for one in found} == {found[0].value}
 
 
