@@ -357,7 +357,7 @@ class Disturbed:
         return [event for event in events if event != "forecast"]
 
 
-PROBLEMS = 28
+PROBLEMS = 34
 STEP_S = (
     2.5  # all of them together take longer than a minute, the shortest time limit that there is
 )
@@ -388,11 +388,13 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
         kept = {name: run.journal(name) for name in workflow.models}
         cluster.asked("scontrol", "update", node, "state=drain", "reason=test")
         cluster.asked("scancel", cancelled.number)
-        cluster.asked("scontrol", "requeue", again.number)
-        # Only the other node takes jobs now: what was cancelled comes back there.
+        # Only the other node takes jobs now: what was cancelled comes back there, on the GPU that it left.
         until(lambda: run.generating()[cancelled.model].number != cancelled.number, run)
         until(lambda: run.generating()[cancelled.model].state == "RUNNING", run)
-        kept[lost.model] = run.journal(lost.model)
+        kept |= {job.model: run.journal(job.model) for job in (again, lost)}
+        cluster.asked("scontrol", "requeue", again.number)
+        # SLURM 22.05 would start it on this node while it is still at work there, and then hold both back.
+        until(lambda: not cluster.processes(f"SLURM_JOB_ID={again.number}"), run)
         cluster.asked("scontrol", "update", node, "state=down", "reason=test")
         until(lambda: run.generating()[lost.model].restarts, run)
         kept[late.model] = run.journal(late.model)

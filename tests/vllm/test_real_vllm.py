@@ -429,8 +429,8 @@ KILLS = (
     (Planned("generate", "group", delay_s=6),),
     (Planned("generate", "engine", 0, answers=1), Planned("generate", "job", 0, answers=1)),
     (Planned("generate", "snakemake", 0, answers=1),),
-    (Planned("score", "group", delay_s=0.5),),
-    (Planned("report", "snakemake", delay_s=0.5),),
+    (Planned("score", "group", delay_s=0.1),),
+    (Planned("report", "snakemake", delay_s=0.3),),
 )
 
 
