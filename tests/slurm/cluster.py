@@ -136,17 +136,18 @@ def _end_jobs(grace_s: int) -> None:
     while asked("squeue", "-h") and time.monotonic() < deadline:
         asked("scancel", "--user=root")
         time.sleep(0.2)
-    for process in processes(f"SLURM_CLUSTER_NAME={NAME}"):
+    for process in left_overs():
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
 
-def processes(variable: str) -> list[int]:
-    """Return the processes that have such a `NAME=value` in their environment: those of a job, or of all jobs."""
+def left_overs() -> list[int]:
+    """Return the processes of this cluster's jobs."""
+    mark = f"SLURM_CLUSTER_NAME={NAME}".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile
-            if variable.encode() in process.joinpath("environ").read_bytes().split(b"\0"):
+            if mark in process.joinpath("environ").read_bytes().split(b"\0"):
                 found.append(int(process.name))
     return found
 

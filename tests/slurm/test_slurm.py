@@ -393,8 +393,8 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
         until(lambda: run.generating()[cancelled.model].state == "RUNNING", run)
         kept |= {job.model: run.journal(job.model) for job in (again, lost)}
         cluster.asked("scontrol", "requeue", again.number)
-        # SLURM 22.05 would start it on this node while it is still at work there, and then hold both back.
-        until(lambda: not cluster.processes(f"SLURM_JOB_ID={again.number}"), run)
+        # SLURM 22.05 would start it on this node while it still ends there, refuse the second copy and hold it back.
+        until(lambda: run.generating()[again.model].state == "PENDING", run)
         cluster.asked("scontrol", "update", node, "state=down", "reason=test")
         until(lambda: run.generating()[lost.model].restarts, run)
         kept[late.model] = run.journal(late.model)
