@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snakeval import closing, redo
+from snakeval import closing, records, redo
 from snakeval.errors import StorageError
 from snakeval.journal import journal_path
 from snakeval.records import read_json, write_json, write_text
@@ -195,6 +195,6 @@ class TestDrop:
         def refuse(path: Path) -> None:
             raise PermissionError(13, "Permission denied", str(path))
 
-        monkeypatch.setattr(redo.shutil, "rmtree", refuse)
+        monkeypatch.setattr(records.shutil, "rmtree", refuse)
         with pytest.raises(StorageError, match="Permission denied"):
             list(redo.drop(run, Path()))
