@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Sequence
 
 
@@ -48,5 +49,9 @@ def _corrected(p_values: Sequence[float], method: str) -> list[float]:
         return []
     from statsmodels.stats.multitest import multipletests
 
-    corrected: list[float] = multipletests(p_values, method=method)[1].tolist()
+    gc.freeze()  # by Holm's method it collects garbage in each call: half a second where much is in memory
+    try:
+        corrected: list[float] = multipletests(p_values, method=method)[1].tolist()
+    finally:
+        gc.unfreeze()
     return corrected
