@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from snakeval.errors import StorageError
-from snakeval.records import read_json
+from snakeval.records import delete, read_json
 
 RUNNING = Path("results/.running")  # every Snakemake that runs here holds it, shared
 MAKING = Path("results/.making")  # the one run that makes results holds it
@@ -135,9 +135,18 @@ def clear_left_overs(root: Path) -> None:
     That is: the status files of engine starts, and those of fetches that failed or whose model is gone.
     """
     shutil.rmtree(root / "results" / "engines", ignore_errors=True)
+    clear_failed_fetches(root)
+
+
+def clear_failed_fetches(root: Path) -> None:
+    """Have the next run fetch again what could not be had, or is not there any more.
+
+    Raises:
+        StorageError: a file cannot be removed.
+    """
     for path in failed_fetches(root):
-        path.unlink(missing_ok=True)
-        path.with_suffix(".jsonl").unlink(missing_ok=True)
+        delete(path)
+        delete(path.with_suffix(".jsonl"))
 
 
 def failed_fetches(root: Path) -> Iterator[Path]:

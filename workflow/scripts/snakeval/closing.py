@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from snakeval import reporting
-from snakeval.at_work import failed_fetches
+from snakeval.at_work import clear_failed_fetches
 from snakeval.errors import StorageError
 from snakeval.judging import work_name
 from snakeval.records import delete, read_json
@@ -177,7 +177,5 @@ def clear(run: Run, root: Path) -> None:
         if any(entry.get("status") != "ok" for entry in pairs.values()):
             delete(status)
             shutil.rmtree(status.with_suffix(".requests"), ignore_errors=True)
-    for path in failed_fetches(root):
-        delete(path)
-        delete(path.with_suffix(".jsonl"))
+    clear_failed_fetches(root)
     delete(root / SUMMARY / "provenance.json")
