@@ -208,6 +208,19 @@ def names(files: Mapping[str, bytes]) -> list[str]:
     return [name for name in files if not any(fnmatch(name, pattern) for pattern in some)]
 
 
+def test_no_solver_chooses_jobs_whose_files_would_outlive_a_kill(tmp_path: Path) -> None:
+    """Snakemake's own default writes problem and solution into TMPDIR, and only then deletes them."""
+    workflow = prepared(tmp_path)
+    solver = tmp_path / "no_solver"
+    solver.mkdir()
+    (solver / "pulp.py").write_text("raise ImportError\n")
+    path = workflow.command()[1]["PYTHONPATH"]
+    workflow.environment["PYTHONPATH"] = f"{path}{os.pathsep}{solver}"
+    outcome = workflow.run("--until", "fetch_model")
+    outcome.only(fetch_model=2)
+    assert "no ILP solver is found" not in outcome.output
+
+
 def test_a_summary_in_which_close_run_was_killed_is_made_again(tmp_path: Path) -> None:
     """The report had failed, the summary before it had not."""
     workflow = prepared(tmp_path)

@@ -10,6 +10,7 @@ rule score:
         "results/logs/score/{model}.{dataset}.{key}.{scorer}.log",
     wildcard_constraints:
         key=plan.missing_scores,
+    priority: 10  # above predictions: Snakemake looks at all jobs that wait each time it chooses one
     conda:
         "../../envs/cuda.yaml"
     params:
