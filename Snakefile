@@ -55,6 +55,10 @@ rule all:
         rules.report.output,
 
 
+onstart:
+    plan.begin()
+
+
 onsuccess:
     plan.finish()
 

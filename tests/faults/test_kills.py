@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import time
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -219,6 +220,24 @@ def test_no_solver_chooses_jobs_whose_files_would_outlive_a_kill(tmp_path: Path)
     outcome = workflow.run("--until", "fetch_model")
     outcome.only(fetch_model=2)
     assert "no ILP solver is found" not in outcome.output
+
+
+def test_snakemake_forgets_that_it_was_killed_before_it_saw_a_file_come(tmp_path: Path) -> None:
+    workflow = prepared(tmp_path)
+    workflow.run()
+    folder = workflow.folder
+    scores = next(folder.glob("results/pairs/beta/*/*/score-*/scores.jsonl")).relative_to(folder)
+    notes = folder / ".snakemake/incomplete"
+    for path in (
+        scores,
+        "reports/report.md",
+    ):  # one that is right if it is there, one that may be half done
+        (notes / b64encode(str(path).encode()).decode()).write_text("{}")
+    before = (folder / scores).stat()
+    outcome = workflow.run()
+    assert outcome.jobs == {"report": 1, "all": 1}, outcome.output
+    assert list(notes.iterdir()) == []
+    assert (folder / scores).stat() == before
 
 
 def test_a_summary_in_which_close_run_was_killed_is_made_again(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ from snakeval.registry.selection import BASELINE, CONFIRM
 METRICS, PREDICTIONS, VERDICTS = "metrics.json", "predictions.jsonl", "verdicts.jsonl"
 SUMMARY = Path("results/summary/provenance.json")
 REPORT = Path("reports/index.html")
+KEYED = ("benchmarks", "datasets", "models", "oracle", "pairs")  # folders; what exists is right
 OTHER_TARGETS = frozenset(
     {
         *("benchmark", "compare", "export", "lock", "oracle"),
@@ -296,6 +298,14 @@ class Plan:
                 )
             )
         return self.path
+
+    def begin(self) -> None:
+        """Have Snakemake forget that it was killed before it saw a file come that is there: no job makes it again."""
+        from snakemake.io import IOFile  # only Snakemake itself comes here
+
+        if any(Path(".snakemake/incomplete").iterdir()):
+            for path in chain.from_iterable(Path("results", top).rglob("*.json*") for top in KEYED):
+                self._workflow.persistence.cleanup_metadata(IOFile(str(path)))
 
     def close(self, targets: Collection[str]) -> None:
         """Report on what is there after a run of pairs in which something failed.
