@@ -21,11 +21,6 @@ LONG = (
 )  # markers of files that take minutes, the longest first
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one and a half workers per core: a third of the time, a test waits."""
-    return len(os.sched_getaffinity(0)) * 3 // 2
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the workers begin with the files that take longest, so that they end together."""
     classes = {

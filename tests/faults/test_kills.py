@@ -240,6 +240,11 @@ def test_snakemake_forgets_that_it_was_killed_before_it_saw_a_file_come(tmp_path
     assert (folder / scores).stat() == before
 
 
+def test_where_snakemake_keeps_its_notes_in_a_database_a_run_begins_as_well(tmp_path: Path) -> None:
+    outcome = prepared(tmp_path).run("--persistence-backend", "db", "--until", "fetch_model")
+    outcome.only(fetch_model=2)
+
+
 def test_a_summary_in_which_close_run_was_killed_is_made_again(tmp_path: Path) -> None:
     """The report had failed, the summary before it had not."""
     workflow = prepared(tmp_path)

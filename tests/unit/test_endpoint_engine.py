@@ -427,15 +427,15 @@ class TestTriedAgain:
 
     def test_an_answer_that_does_not_come_in_time_is_asked_once_more(self) -> None:
         with FakeEndpoint() as server:
-            asked = engine(server.url, timeout_s=0.3, max_retries=9)
-            with pytest.raises(EngineError, match=r"no whole answer within 0\.3 s"):
+            asked = engine(server.url, timeout_s=2, max_retries=9)
+            with pytest.raises(EngineError, match="no whole answer within 2 s"):
                 answers(asked, "HANG")
             assert server.tries["HANG"] == 2
 
     def test_a_stream_without_end_is_ended(self) -> None:
         with FakeEndpoint() as server:
-            told = why_open(engine(server.url, timeout_s=0.3, max_retries=0), "DRIP")
-            assert "no whole answer within 0.3 s" in told
+            told = why_open(engine(server.url, timeout_s=2, max_retries=0), "DRIP")
+            assert "no whole answer within 2 s" in told
 
     def test_a_cookie_is_not_sent_back(self) -> None:
         """One that is no ASCII could not be, in any further request."""

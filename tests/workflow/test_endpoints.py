@@ -57,9 +57,8 @@ def test_it_is_answered_scored_and_reported_like_any_other(
     outcome.only(fetch_model=1, fetch_dataset=2, generate=1, predictions=2, score=2)
     assert len(server.asked) == 6
     assert len(server.probes) == len(starts(remote)) == 1
-    assert server.asked[0]["messages"] == [
-        {"role": "user", "content": f"Solve this:\n{row(1, 'SOLVE:def f(x):;return x')['prompt']}"}
-    ]
+    message = f"Solve this:\n{row(1, 'SOLVE:def f(x):;return x')['prompt']}"
+    assert [{"role": "user", "content": message}] in [asked["messages"] for asked in server.asked]
     first = records(remote, "results/pairs/remote/first/*/score-*/scores.jsonl")
     assert [score["state"] for score in first] == ["correct", "wrong", "wrong"]
     for prediction in records(remote, "results/pairs/remote/first/*/predictions.jsonl"):

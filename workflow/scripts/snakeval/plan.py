@@ -303,7 +303,7 @@ class Plan:
         """Have Snakemake forget that it was killed before it saw a file come that is there: no job makes it again."""
         from snakemake.io import IOFile  # only Snakemake itself comes here
 
-        if any(Path(".snakemake/incomplete").iterdir()):
+        if any(Path(".snakemake/incomplete").glob("*")):
             for path in chain.from_iterable(Path("results", top).rglob("*.json*") for top in KEYED):
                 self._workflow.persistence.cleanup_metadata(IOFile(str(path)))
 
