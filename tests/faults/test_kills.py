@@ -228,10 +228,8 @@ def test_snakemake_forgets_that_it_was_killed_before_it_saw_a_file_come(tmp_path
     folder = workflow.folder
     scores = next(folder.glob("results/pairs/beta/*/*/score-*/scores.jsonl")).relative_to(folder)
     notes = folder / ".snakemake/incomplete"
-    for path in (
-        scores,
-        "reports/report.md",
-    ):  # one that is right if it is there, one that may be half done
+    half_done = "reports/report.md"  # as it may be; scores that are there are right
+    for path in (scores, half_done):
         (notes / b64encode(str(path).encode()).decode()).write_text("{}")
     before = (folder / scores).stat()
     outcome = workflow.run()

@@ -57,8 +57,12 @@ def test_it_is_answered_scored_and_reported_like_any_other(
     outcome.only(fetch_model=1, fetch_dataset=2, generate=1, predictions=2, score=2)
     assert len(server.asked) == 6
     assert len(server.probes) == len(starts(remote)) == 1
-    message = f"Solve this:\n{row(1, 'SOLVE:def f(x):;return x')['prompt']}"
-    assert [{"role": "user", "content": message}] in [asked["messages"] for asked in server.asked]
+    rows = [row(1, "SOLVE:def f(x):;return x"), row(2), row(3)]
+    rows += [row(number, column="g") for number in (1, 2, 3)]
+    expected = [[{"role": "user", "content": f"Solve this:\n{one['prompt']}"}] for one in rows]
+    assert sorted((asked["messages"] for asked in server.asked), key=str) == sorted(
+        expected, key=str
+    )
     first = records(remote, "results/pairs/remote/first/*/score-*/scores.jsonl")
     assert [score["state"] for score in first] == ["correct", "wrong", "wrong"]
     for prediction in records(remote, "results/pairs/remote/first/*/predictions.jsonl"):

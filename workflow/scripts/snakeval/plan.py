@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -304,8 +303,9 @@ class Plan:
         from snakemake.io import IOFile  # only Snakemake itself comes here
 
         if any(Path(".snakemake/incomplete").glob("*")):
-            for path in chain.from_iterable(Path("results", top).rglob("*.json*") for top in KEYED):
-                self._workflow.persistence.cleanup_metadata(IOFile(str(path)))
+            for folder in KEYED:
+                for path in Path("results", folder).rglob("*.json*"):
+                    self._workflow.persistence.cleanup_metadata(IOFile(str(path)))
 
     def close(self, targets: Collection[str]) -> None:
         """Report on what is there after a run of pairs in which something failed.
